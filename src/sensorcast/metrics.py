@@ -1,0 +1,81 @@
+"""Every metric, once. Owns the Prometheus registry of the process and the names in it.
+
+The invariant: no label ever holds a unit, organization, socket or user id, so the number of series is fixed. Counters
+are touched per request, per flush or per connection, never per reading or per delivered frame. The reference page
+`docs/reference/metrics.md` is generated from `REGISTRY`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+REGISTRY: Final = CollectorRegistry()
+
+_FAST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+INGEST_REQUESTS: Final = Counter(
+    "sensorcast_ingest_requests", "Ingest requests answered, by HTTP status.", ["status"], registry=REGISTRY
+)
+INGEST_READINGS: Final = Counter(
+    "sensorcast_ingest_readings",
+    "Readings received, by outcome: stored, duplicate, conflict, rejected.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+INGEST_QUEUE_READINGS: Final = Gauge(
+    "sensorcast_ingest_queue_readings", "Readings accepted and waiting for the store.", registry=REGISTRY
+)
+STORE_COMMIT_SECONDS: Final = Histogram(
+    "sensorcast_store_commit_seconds", "Duration of one group commit.", buckets=_FAST_S, registry=REGISTRY
+)
+STORE_COMMIT_READINGS: Final = Histogram(
+    "sensorcast_store_commit_readings",
+    "Readings in one group commit.",
+    buckets=(1, 5, 25, 100, 500, 1_000, 5_000, 20_000),
+    registry=REGISTRY,
+)
+FLUSH_SECONDS: Final = Histogram(
+    "sensorcast_flush_seconds", "Duration of one flush tick.", buckets=_FAST_S, registry=REGISTRY
+)
+FLUSH_READINGS: Final = Counter("sensorcast_flush_readings", "Readings flushed to rooms.", registry=REGISTRY)
+FLUSH_BATCHES: Final = Counter("sensorcast_flush_batches", "Batches flushed to rooms.", registry=REGISTRY)
+FLUSH_ERRORS: Final = Counter(
+    "sensorcast_flush_errors", "Units or rooms that failed within a flush; the others went on.", registry=REGISTRY
+)
+BUFFERED_READINGS: Final = Gauge(
+    "sensorcast_buffered_readings", "Readings waiting for the next flush.", registry=REGISTRY
+)
+CACHED_UNITS: Final = Gauge("sensorcast_cached_units", "Units in the latest-reading cache.", registry=REGISTRY)
+CONNECTIONS: Final = Gauge(
+    "sensorcast_connections", "Open Engine.IO connections, by transport.", ["transport"], registry=REGISTRY
+)
+CONNECTIONS_OPENED: Final = Counter(
+    "sensorcast_connections_opened", "Engine.IO connections opened since the start.", registry=REGISTRY
+)
+CONNECTIONS_CLOSED: Final = Counter(
+    "sensorcast_connections_closed", "Engine.IO connections closed, by reason.", ["reason"], registry=REGISTRY
+)
+HANDSHAKES_REFUSED: Final = Counter(
+    "sensorcast_handshakes_refused", "Handshakes refused, by reason.", ["reason"], registry=REGISTRY
+)
+OUTBOUND_BYTES: Final = Counter(
+    "sensorcast_outbound_bytes", "Bytes of batches handed to connections.", registry=REGISTRY
+)
+BATCHES_CONFLATED: Final = Counter(
+    "sensorcast_batches_conflated",
+    "Batches replaced by a newer one of their unit for a slow client.",
+    registry=REGISTRY,
+)
+CLIENTS_CUT: Final = Counter(
+    "sensorcast_clients_cut",
+    "Connections cut for not reading, by bound: bytes or stall.",
+    ["bound"],
+    registry=REGISTRY,
+)
+
+
+def render() -> bytes:
+    """Give all metrics in the Prometheus text format."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,141 @@
+"""The values that cross module borders: readings, identities, rooms, verdicts.
+
+Owns their shapes and units; everything here is frozen, so a value handed on can never change behind its giver's back.
+The invariant: (organization, unit) is the identity of a unit, and a `Room` name can be made only from a value that
+carries an authenticated or stored organization, with its parts escaped, so that no id can spell another tenant's room.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import Enum, StrEnum
+from typing import Final, Protocol
+
+import msgspec
+
+ID_PATTERN: Final = r"^[A-Za-z0-9_.:\-]{1,128}$"
+"""What an organization, unit, site or device id may look like; `contract`: 1-128 of `A-Z a-z 0-9 _ . : -`."""
+
+_ID = re.compile(ID_PATTERN.replace("$", r"\Z"))
+_READING_NAMESPACE: Final = uuid.UUID("6f0cf1f2-5a5e-5d0c-9d2b-0b5f4f9a7c11")
+
+
+def is_valid_id(text: object) -> bool:
+    """Tell whether `text` is a string that may name an organization, unit, site or device."""
+    return isinstance(text, str) and _ID.match(text) is not None
+
+
+def format_time(epoch_us: int) -> str:
+    """Give microseconds since 1970 (UTC) as `YYYY-MM-DDTHH:MM:SS.ffffffZ`, the only form in which times go out."""
+    seconds, micros = divmod(epoch_us, 1_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"
+
+
+class Role(StrEnum):
+    """What a user is in an organization, from most to least trusted."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MANAGER = "manager"
+    STAFF = "staff"
+    VIEWER = "viewer"
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """One set of values measured by one device of one unit at one moment.
+
+    Units: temperature deg C, humidity % RH, battery %, signal_strength dBm; times are microseconds since 1970, UTC.
+    `id` is a UUID in its canonical text form, unique within the organization.
+    """
+
+    organization_id: str
+    unit_id: str
+    id: str
+    recorded_at_us: int
+    received_at_us: int
+    device_id: str | None = None
+    temperature: float | None = None
+    humidity: float | None = None
+    battery: int | None = None
+    signal_strength: int | None = None
+    metrics: Mapping[str, float] | None = None
+    source: str = "api"
+
+    @property
+    def unit_key(self) -> tuple[str, str]:
+        """The identity of the unit this reading belongs to: (organization, unit)."""
+        return (self.organization_id, self.unit_id)
+
+
+def reading_id(organization_id: str, unit_id: str, device_id: str | None, recorded_at_us: int) -> str:
+    """Derive a reading's id from its natural key (UUID version 5), so that the same reading always has the same id."""
+    key = f"{organization_id}\x00{unit_id}\x00{device_id or ''}\x00{recorded_at_us}"
+    return str(uuid.uuid5(_READING_NAMESPACE, key))
+
+
+class Verdict(Enum):
+    """What the store did with one reading of an append."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    """The same reading, with the same values, was there already."""
+    CONFLICT = "conflict"
+    """A reading with the same key, but other values, was there already; nothing was changed."""
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A credential with which devices and gateways of one organization send readings; the secret is kept hashed."""
+
+    key_id: str
+    organization_id: str
+    name: str
+    secret_sha256: str
+    created_at_us: int
+    revoked_at_us: int | None = None
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is on the other side, as proven by a token or an API key, in the one organization it acts for."""
+
+    organization_id: str
+    subject: str
+    role: Role
+    expires_at_s: float | None = None
+    """Seconds since 1970 at which the credential ends; None for an API key, which ends by revocation."""
+
+
+class Owned(Protocol):
+    """Anything that carries a proven organization: an `Identity` or a `Reading`."""
+
+    @property
+    def organization_id(self) -> str: ...
+
+
+def _escape(part: str) -> str:
+    """Escape an id for use between colons: `%` and `:` become `%25` and `%3A`, so two id lists never join alike."""
+    return part.replace("%", "%25").replace(":", "%3A")
+
+
+class Room(str):
+    """The name of a set of subscribers. Make one with `organization`, `site` or `unit`, never from loose text."""
+
+    __slots__ = ()
+
+    @classmethod
+    def organization(cls, owner: Owned) -> Room:
+        """Room of everybody who follows the whole organization of `owner`."""
+        return cls(f"org:{_escape(owner.organization_id)}")
+
+    @classmethod
+    def unit(cls, owner: Owned, unit_id: str) -> Room:
+        """Room of everybody who follows one unit of the organization of `owner`."""
+        return cls(f"unit:{_escape(owner.organization_id)}:{_escape(unit_id)}")
+
+    @classmethod
+    def site(cls, owner: Owned, site_id: str) -> Room:
+        """Room of everybody who follows one site of the organization of `owner`."""
+        return cls(f"site:{_escape(owner.organization_id)}:{_escape(site_id)}")

@@ -1,0 +1,143 @@
+"""The settings table: every knob once, with its default, its bounds and the reason for both.
+
+Owns names and values; nobody else reads the environment. A setting `flush_interval_ms` is the flag
+`--flush-interval-ms`, then the variable `SENSORCAST_FLUSH_INTERVAL_MS`, then the default below. The reference page
+`docs/reference/settings.md` is generated from this table. The invariant: a `Settings` value is complete and in bounds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from sensorcast.errors import ConfigurationError
+
+ENVIRONMENT_PREFIX: Final = "SENSORCAST_"
+_KIB: Final = 1024
+_MIB: Final = 1024 * 1024
+
+
+def _setting(default: Any, doc: str, *, low: float | None = None, high: float | None = None) -> Any:
+    return field(default=default, metadata={"doc": doc, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of one server, in bounds. Build with `load`, or directly in tests."""
+
+    # Where to listen and where to keep data
+    host: str = _setting("127.0.0.1", "Address to listen on; `0.0.0.0` for every interface.")
+    port: int = _setting(8080, "TCP port to listen on; 0 takes a free one.", low=0, high=65_535)
+    data: str = _setting("./sensorcast-data", "Folder of the SQLite database and the generated JWT secret.")
+    log_level: str = _setting("info", "Least severe log line written: debug, info, warning or error.")
+
+    # Streaming
+    flush_interval_ms: int = _setting(1_000, "Time between two batches of a unit.", low=10, high=60_000)
+    latest_cache_units: int = _setting(
+        200_000, "Units whose latest reading is kept in memory; the longest unused ones leave first.", low=1
+    )
+    batch_max_bytes: int = _setting(
+        256 * _KIB, "Largest batch event; a larger one is split.", low=4 * _KIB, high=16 * _MIB
+    )
+
+    # Identity
+    jwt_secret: str = _setting("", "HS256 secret, at least 32 bytes; empty: generated and kept in the data folder.")
+    jwt_issuer: str = _setting("", "Required `iss` of a token; empty: not checked.")
+    jwt_audience: str = _setting("", "Required `aud` of a token; empty: not checked.")
+    jwt_leeway_s: int = _setting(30, "Clock difference tolerated in `exp` and `nbf`.", low=0, high=300)
+    jwt_max_bytes: int = _setting(8 * _KIB, "Longest token looked at.", low=256, high=64 * _KIB)
+    key_cache_s: float = _setting(5.0, "How long a looked-up API key is trusted; revocation acts within it.", low=0)
+
+    # Ingestion
+    ingest_body_max_bytes: int = _setting(1 * _MIB, "Largest ingest body on the wire.", low=_KIB)
+    ingest_inflated_max_bytes: int = _setting(8 * _MIB, "Largest ingest body after gzip.", low=_KIB)
+    ingest_inflate_max_ratio: int = _setting(20, "Largest ratio of inflated to compressed bytes.", low=1)
+    ingest_max_readings: int = _setting(10_000, "Most readings in one request.", low=1)
+    ingest_requests_per_s: float = _setting(100.0, "Sustained ingest requests a second of one API key.", low=0.001)
+    ingest_burst_requests: int = _setting(200, "Ingest requests one API key may send at once.", low=1)
+    ingest_past_window_s: int = _setting(30 * 86_400, "Oldest `recordedAt` accepted, before now.", low=0)
+    ingest_future_window_s: int = _setting(300, "Newest `recordedAt` accepted, after now.", low=0)
+    json_max_depth: int = _setting(8, "Deepest nesting of JSON from outside.", low=2, high=64)
+    queue_max_readings: int = _setting(20_000, "Readings accepted and waiting for the store.", low=1)
+    queue_max_bytes: int = _setting(64 * _MIB, "Bytes of readings accepted and waiting for the store.", low=_KIB)
+
+    # HTTP
+    header_max_bytes: int = _setting(16 * _KIB, "Largest request head.", low=_KIB)
+    header_max_count: int = _setting(100, "Most header lines of a request.", low=8)
+    header_timeout_s: float = _setting(10.0, "Time for a request head to arrive.", low=0.1)
+    shutdown_timeout_s: float = _setting(30.0, "Longest wait for work in flight when stopping.", low=0.1)
+
+    # Socket.IO
+    ping_interval_ms: int = _setting(25_000, "Engine.IO heartbeat interval.", low=50)
+    ping_timeout_ms: int = _setting(20_000, "Time a client has to answer a heartbeat.", low=50)
+    max_payload_bytes: int = _setting(100_000, "Largest inbound message or polling body.", low=_KIB)
+    connect_timeout_ms: int = _setting(10_000, "Time from opening to the Socket.IO CONNECT.", low=50)
+    upgrade_timeout_ms: int = _setting(10_000, "Time for an upgrade from polling to websocket.", low=50)
+    client_events_per_s: float = _setting(20.0, "Sustained events a second from one socket.", low=0.1)
+    client_events_burst: int = _setting(50, "Events one socket may send at once.", low=1)
+    rooms_per_socket: int = _setting(128, "Rooms one socket may be in.", low=1)
+    attachments_max: int = _setting(0, "Binary attachments of one inbound packet.", low=0, high=10)
+    allowed_origins: str = _setting(
+        "", "Origins besides our own that may connect, comma-separated; `*` for all. No Origin header is allowed."
+    )
+    permessage_deflate: bool = _setting(False, "Offer outbound compression, each frame compressed once per room.")
+    outbound_soft_bytes: int = _setting(
+        256 * _KIB, "Unsent bytes of a connection above which batches are conflated to the latest per unit.", low=_KIB
+    )
+    outbound_hard_bytes: int = _setting(1 * _MIB, "Unsent bytes at which a connection is cut.", low=_KIB)
+    outbound_stall_s: float = _setting(10.0, "Time without progress after which a blocked connection is cut.", low=0.1)
+    connections_max: int = _setting(
+        20_000, "Connections of this node; also never above 80 % of the file-descriptor limit.", low=1
+    )
+    connections_per_organization: int = _setting(5_000, "Connections of one organization on this node.", low=1)
+    handshakes_per_s: float = _setting(300.0, "New connections a second on this node; beyond it 503.", low=1)
+
+
+@cache
+def _types() -> dict[str, Any]:
+    return typing.get_type_hints(Settings)
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """Build the settings from given flags, then `SENSORCAST_*` variables, then defaults.
+
+    Flags whose value is None count as not given. Raises `ConfigurationError` naming the setting and its bounds.
+    """
+    values: dict[str, Any] = {}
+    for row in dataclasses.fields(Settings):
+        given = flags.get(row.name)
+        if given is None:
+            given = environ.get(ENVIRONMENT_PREFIX + row.name.upper())
+        if given is not None:
+            values[row.name] = _checked(row, given)
+    return Settings(**values)
+
+
+def _checked(row: dataclasses.Field[Any], given: Any) -> Any:
+    value = _converted(row.name, _types()[row.name], given)
+    low, high = row.metadata["low"], row.metadata["high"]
+    if (low is not None and value < low) or (high is not None and value > high):
+        bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+        raise ConfigurationError(f"{_names(row.name)} must be {bounds}, not {value}")
+    return value
+
+
+def _converted(name: str, kind: type, given: Any) -> Any:
+    if kind is bool and isinstance(given, str):
+        if given.lower() in {"1", "true", "yes", "on"}:
+            return True
+        if given.lower() in {"0", "false", "no", "off", ""}:
+            return False
+        raise ConfigurationError(f"{_names(name)} must be true or false, not {given!r}")
+    try:
+        return kind(given)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{_names(name)} must be a {kind.__name__}, not {given!r}") from None
+
+
+def _names(name: str) -> str:
+    return f"--{name.replace('_', '-')} ({ENVIRONMENT_PREFIX}{name.upper()})"

@@ -1,0 +1,82 @@
+"""Durable readings and keys: the contracts every store keeps. Stores import nothing of sensorcast above layer 0.
+
+Called by the pipeline (append), the app (open, warm start, close), the web door (queries) and the CLI (keys).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from sensorcast.model import ApiKey, Reading, Verdict
+
+
+class ReadingPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a unit's history, newest first, and where the next one starts (None: this was the last)."""
+
+    readings: Sequence[Reading]
+    next_cursor: str | None = None
+
+
+class ReadingStore(Protocol):
+    """Where readings are kept. Safe to call from the event loop; no method ever blocks it.
+
+    - Durable: `append` returns only after the commit reached the disk; a reading whose verdict is STORED survives
+      kill -9 and power loss. When it raises, nothing of the call is promised, and sending it again is safe.
+    - Idempotent: a reading with a known (organization, id) or natural key (organization, unit, device, recordedAt) is
+      not stored again: DUPLICATE when all its values agree (`received_at_us` and `source` aside), CONFLICT otherwise.
+    - Atomic: one call is one transaction (several calls may share one); verdicts are index-aligned, and within one
+      call an earlier item counts as stored for a later one.
+    - Bounded: beyond its queue limits `append` raises `Unavailable` at once; a full disk raises `StorageFull`; a busy
+      or broken database raises `Unavailable`.
+    - Apart: every query starts from the organization; no result ever mixes two.
+    """
+
+    async def open(self) -> None:
+        """Open or create the database and bring its schema up to date. Raises `ConfigurationError` if it cannot."""
+        ...
+
+    async def close(self) -> None:
+        """Commit everything accepted, then close. Later calls raise `Unavailable`."""
+        ...
+
+    async def append(self, readings: Sequence[Reading]) -> list[Verdict]:
+        """Make readings durable; return one verdict per reading, in order, after the commit."""
+        ...
+
+    async def latest(self, *, limit: int) -> list[Reading]:
+        """The newest reading (by recorded_at) of every unit of every organization, most recent units first."""
+        ...
+
+    async def units(self, organization_id: str, *, after: str | None, limit: int) -> list[Reading]:
+        """The newest reading of each unit of one organization, by unit id, starting behind `after`."""
+        ...
+
+    async def readings(
+        self, organization_id: str, unit_id: str, *, start_us: int, end_us: int, limit: int, cursor: str | None
+    ) -> ReadingPage:
+        """History of one unit in `start_us <= recorded_at < end_us`, newest first, stable under inserts.
+
+        Raises `InvalidRequest` for a cursor that is not one of ours.
+        """
+        ...
+
+    async def trouble(self) -> str | None:
+        """None when writes work; otherwise why they do not, for `/readyz`. Cheap enough to ask every second."""
+        ...
+
+
+class KeyStore(Protocol):
+    """Where API keys are kept, hashed. Same promises about durability and the event loop as `ReadingStore`."""
+
+    async def create_key(self, key: ApiKey) -> None: ...
+
+    async def find_key(self, key_id: str) -> ApiKey | None: ...
+
+    async def list_keys(self, organization_id: str) -> list[ApiKey]: ...
+
+    async def revoke_key(self, organization_id: str, key_id: str, *, now_us: int) -> bool:
+        """Revoke; False when that organization has no such live key."""
+        ...

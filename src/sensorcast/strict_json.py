@@ -1,0 +1,71 @@
+"""Strict JSON (RFC 8259) in and out, for every door: no NaN, no lone surrogates, bounded depth, UTF-8 only.
+
+Owns the one pair of encoder and decoder for JSON of unknown shape, and the depth check. The invariant: what leaves
+through `encode` can be parsed by every browser, so one bad value can never make a whole room disconnect.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+_DECODER: Final = msgspec.json.Decoder()
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class JsonError(ValueError):
+    """The text is not strict JSON, or nests deeper than allowed."""
+
+
+def check_depth(text: bytes, max_depth: int) -> None:
+    """Raise `JsonError` when arrays and objects in `text` nest deeper than `max_depth`.
+
+    Two C-speed counts settle almost every case; brackets are walked only where there are more of them than levels.
+    """
+    if text.count(b"[") + text.count(b"{") <= max_depth:
+        return
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", text)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > max_depth:
+            raise JsonError(f"JSON nests deeper than {max_depth} levels")
+
+
+def decode(text: bytes | str, *, max_depth: int) -> Any:
+    """Decode one JSON document; raise `JsonError` for anything that is not strict JSON within `max_depth` levels."""
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    check_depth(raw, max_depth)
+    try:
+        return _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise JsonError(f"not strict JSON: {exc}") from None
+
+
+def encode(value: Any) -> bytes:
+    """Encode a value as compact JSON; raise `JsonError` for NaN, infinities, lone surrogates and foreign types."""
+    try:
+        text = _ENCODER.encode(value)
+    except (msgspec.EncodeError, TypeError, ValueError, RecursionError, UnicodeEncodeError) as exc:
+        raise JsonError(f"cannot be sent as JSON: {exc}") from None
+    # msgspec writes non-finite floats as null; only when a null is there must the value be searched for one.
+    if b"null" in text and _has_non_finite(value):
+        raise JsonError("cannot be sent as JSON: NaN or infinity")
+    return text
+
+
+def _has_non_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, Mapping):
+        return any(_has_non_finite(item) for item in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_has_non_finite(item) for item in value)
+    if isinstance(value, msgspec.Struct):
+        return any(_has_non_finite(getattr(value, name)) for name in value.__struct_fields__)
+    return False
