@@ -44,10 +44,21 @@ FLUSH_BATCHES: Final = Counter("sensorcast_flush_batches", "Batches flushed to r
 FLUSH_ERRORS: Final = Counter(
     "sensorcast_flush_errors", "Units or rooms that failed within a flush; the others went on.", registry=REGISTRY
 )
+DELIVER_ERRORS: Final = Counter(
+    "sensorcast_deliver_errors", "Deliveries to one subscriber that failed; the others went on.", registry=REGISTRY
+)
 BUFFERED_READINGS: Final = Gauge(
     "sensorcast_buffered_readings", "Readings waiting for the next flush.", registry=REGISTRY
 )
 CACHED_UNITS: Final = Gauge("sensorcast_cached_units", "Units in the latest-reading cache.", registry=REGISTRY)
+BUFFER_SKIPPED: Final = Counter(
+    "sensorcast_buffer_skipped_readings",
+    "Stored readings left out of a live batch because the buffer was full.",
+    registry=REGISTRY,
+)
+LATEST_EVICTED: Final = Counter(
+    "sensorcast_latest_evicted_units", "Units that left the full latest-reading cache.", registry=REGISTRY
+)
 CONNECTIONS: Final = Gauge(
     "sensorcast_connections", "Open Engine.IO connections, by transport.", ["transport"], registry=REGISTRY
 )

@@ -40,6 +40,9 @@ class Settings:
     latest_cache_units: int = _setting(
         200_000, "Units whose latest reading is kept in memory; the longest unused ones leave first.", low=1
     )
+    buffer_max_readings: int = _setting(
+        100_000, "Readings waiting for the next flush; beyond it the organizations with most lose their oldest.", low=1
+    )
     batch_max_bytes: int = _setting(
         256 * _KIB, "Largest batch event; a larger one is split.", low=4 * _KIB, high=16 * _MIB
     )
