@@ -1,5 +1,6 @@
 """Claims about the physics: bounded, driven by doors and defrosts, and the same for the same randomness."""
 
+import functools
 import itertools
 from random import Random
 
@@ -11,13 +12,14 @@ _DAY_S = 86_400.0
 _BOUNDS_C = {
     "medical-fridge": (2.0, 9.0),
     "retail-cooler": (1.0, 14.0),
-    "freezer": (-23.0, -7.0),
+    "freezer": (-23.0, -5.0),
     "walk-in": (0.0, 12.0),
     "ultra-low": (-84.0, -55.0),
     "server-room": (21.0, 26.0),
 }
 
 
+@functools.cache
 def _day(kind: physics.Kind, *, capacity: float = 1.0, seed: int = 7) -> list[physics.State]:
     rng = Random(seed)
     states = [physics.at_rest(kind, rng)]
