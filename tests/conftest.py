@@ -1,0 +1,94 @@
+"""Fixtures of the end to end tests, and the rule that nothing is skipped in CI.
+
+A skip hides a missing program or package, which set-up should have installed; with `CI=true` it is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.node import NodeClient, NodeDriver
+from tests.support.server import Organization, ServerProcess
+
+IN_CI = os.environ.get("CI") == "true"
+FAST_FLUSH_MS = 100
+
+StartServer = Callable[..., ServerProcess]
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server for every test that leaves it running: default settings, but for a flush every 100 ms."""
+    server = ServerProcess(tmp_path_factory.mktemp("server"), {"flush_interval_ms": FAST_FLUSH_MS})
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Start servers of one's own, with settings as keyword arguments: to kill, stop and restart."""
+    started: list[ServerProcess] = []
+
+    def start(**settings: object) -> ServerProcess:
+        server = ServerProcess(tmp_path / f"server-{len(started)}", settings)
+        started.append(server)
+        return server.start()
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
+def organization(shared_server: ServerProcess) -> Organization:
+    """An organization of one's own on the shared server."""
+    return shared_server.organization()
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[NodeDriver]:
+    """The Node process that carries stock npm socket.io-clients."""
+    with NodeDriver() as driver:
+        yield driver
+
+
+@pytest.fixture
+def browser_client(node: NodeDriver) -> Iterator[Callable[..., NodeClient]]:
+    """Connect stock npm clients that are disconnected at the end of the test."""
+    clients: list[NodeClient] = []
+
+    def connect(url: str, **options: Any) -> NodeClient:
+        clients.append(node.connect(url, **options))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.disconnect()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure in CI."""
+    report = yield
+    return _not_skipped(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn the skip of a whole module into a failure in CI."""
+    report = yield
+    return _not_skipped(report)
+
+
+def _not_skipped(report: Any) -> Any:
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not allow: {reason}"
+    return report
