@@ -3,8 +3,8 @@
     SensorcastError
     +- CallerError (4xx: the request must change)
     |  +- MalformedRequest 400    +- Unauthenticated 401   +- Forbidden 403
-    |  +- NotFound 404            +- PayloadTooLarge 413   +- UnsupportedMediaType 415
-    |  +- InvalidRequest 422      +- QuotaExceeded 429 (retryable)
+    |  +- NotFound 404            +- MethodNotAllowed 405  +- PayloadTooLarge 413
+    |  +- UnsupportedMediaType 415   +- InvalidRequest 422    +- QuotaExceeded 429 (retryable)
     +- ServerTrouble (5xx: the same request may work later)
     |  +- Unavailable 503 (retryable)   +- StorageFull 507 (retryable)
     +- InvalidReading (one item of a request; its neighbours are not touched)
@@ -71,6 +71,13 @@ class NotFound(CallerError):
 
     code = "not_found"
     status = 404
+
+
+class MethodNotAllowed(CallerError):
+    """The address exists, but not for this HTTP method."""
+
+    code = "method_not_allowed"
+    status = 405
 
 
 class PayloadTooLarge(CallerError):
