@@ -37,7 +37,7 @@ class EngineSession:
     def next_due_s(self) -> float:
         """The time at which `due` should be asked next."""
         if self._awaiting_pong:
-            # A pong may come at any moment and asks for the next ping one interval later, which can be before the deadline.
+            # A pong may come at any moment, and the ping after it can be due before the deadline.
             return min(self._pong_by_s, self._ping_at_s)
         return self._ping_at_s
 

@@ -75,12 +75,13 @@ def encode_payload(frames: Iterable[Frame]) -> bytes:
     """Encode frames as one polling body."""
     parts: list[bytes] = []
     for frame in frames:
-        parts.append(frame.text)
+        if frame.text:
+            parts.append(frame.text)
         parts.extend(b"b" + base64.b64encode(blob) for blob in frame.attachments)
     return SEPARATOR.join(parts)
 
 
-OPEN_ONLY_CLOSE: Final = Frame(b"1")
+CLOSE: Final = Frame(b"1")
 NOOP: Final = Frame(b"6")
 PING: Final = Frame(b"2")
 PROBE_ANSWER: Final = Frame(b"3probe")

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class WireError(ValueError):
-    """The peer's bytes are not what the protocol or a limit allows; `str()` says which, for the log and close reason."""
+    """The peer's bytes are not what the protocol or a limit allows; `str()` says which."""

@@ -15,7 +15,7 @@ _FIN_BINARY: Final = 0x82
 _RSV1: Final = 0x40
 
 DEFLATE_MIN_BYTES: Final = 256
-"""Packets below this go uncompressed: deflate without context gains nothing on them and costs a millisecond a hundred."""
+"""Packets below this go uncompressed: deflate without context gains next to nothing on them."""
 
 
 def _header(first_byte: int, length: int) -> bytes:
@@ -48,7 +48,10 @@ class Conflation(NamedTuple):
 
 
 class Frame:
-    """One Socket.IO packet, encoded: its Engine.IO message text (with the leading `4`) and its binary attachments."""
+    """One packet, encoded: its Engine.IO text (with the leading type digit) and its binary attachments.
+
+    An empty text stands for none: a bare binary message.
+    """
 
     __slots__ = ("_deflated", "_websocket", "attachments", "conflation", "text")
 
@@ -65,7 +68,7 @@ class Frame:
     def websocket(self) -> bytes:
         """The packet as WebSocket frames, joined."""
         if self._websocket is None:
-            parts = [websocket_text(self.text)]
+            parts = [websocket_text(self.text)] if self.text else []
             parts.extend(_header(_FIN_BINARY, len(blob)) + blob for blob in self.attachments)
             self._websocket = parts[0] if len(parts) == 1 else b"".join(parts)
         return self._websocket
@@ -74,7 +77,7 @@ class Frame:
     def deflated(self) -> bytes:
         """The packet as WebSocket frames for a peer that negotiated permessage-deflate, joined."""
         if self._deflated is None:
-            parts = [_deflated(_FIN_TEXT, self.text)]
+            parts = [_deflated(_FIN_TEXT, self.text)] if self.text else []
             parts.extend(_deflated(_FIN_BINARY, blob) for blob in self.attachments)
             self._deflated = b"".join(parts)
         return self._deflated

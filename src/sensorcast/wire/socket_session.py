@@ -22,9 +22,10 @@ class SocketSession:
 
     def __init__(self, limits: DecodeLimits) -> None:
         self._decoder = PacketDecoder(limits)
-        self.connecting: frozenset[str] = frozenset()
-        self.connected: frozenset[str] = frozenset()
-        self._disconnected: frozenset[str] = frozenset()
+        # Tuples, not sets: almost every connection has one namespace, and a set of one costs four times a tuple of one.
+        self.connecting: tuple[str, ...] = ()
+        self.connected: tuple[str, ...] = ()
+        self._disconnected: tuple[str, ...] = ()
 
     def receive(self, message: str | bytes) -> SocketPacket | None:
         """Take one message; return a packet to act on, or None (unfinished, or late after a disconnect)."""
@@ -44,11 +45,11 @@ class SocketSession:
         name = packet.namespace
         if name in self.connected or name in self.connecting:
             raise WireError("Socket.IO CONNECT for a namespace that is connected already")
-        known = self.connected | self.connecting | self._disconnected
+        known = self.connected + self.connecting + self._disconnected
         if name not in known and len(known) >= MAX_NAMESPACES:
             raise WireError(f"more than {MAX_NAMESPACES} namespaces on one connection")
-        self.connecting |= {name}
-        self._disconnected -= {name}
+        self.connecting += (name,)
+        self._disconnected = _without(self._disconnected, name)
         return packet
 
     def _late(self, packet: SocketPacket) -> SocketPacket | None:
@@ -58,11 +59,15 @@ class SocketSession:
 
     def accept(self, namespace: str) -> None:
         """Note that the CONNECT of `namespace` was accepted."""
-        self.connecting -= {namespace}
-        self.connected |= {namespace}
+        self.connecting = _without(self.connecting, namespace)
+        self.connected += (namespace,)
 
     def leave(self, namespace: str) -> None:
         """Note that `namespace` was refused or is disconnected, by either side."""
-        self.connecting -= {namespace}
-        self.connected -= {namespace}
-        self._disconnected |= {namespace}
+        self.connecting = _without(self.connecting, namespace)
+        self.connected = _without(self.connected, namespace)
+        self._disconnected = (*_without(self._disconnected, namespace), namespace)
+
+
+def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return tuple(other for other in names if other != name)
