@@ -1,0 +1,104 @@
+"""Acknowledged means committed: kill -9 and SIGTERM against the real process, with a ledger of what was answered."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+import httpx
+import pytest
+
+from tests.support.gateway import Gateways, Ledger, assert_nothing_lost
+from tests.support.server import reading
+from tests.support.waiting import wait_until
+
+NO_QUOTA = {"ingest_requests_per_s": 1_000_000, "ingest_burst_requests": 1_000_000}
+
+
+def rounds_of_kill(start_server, count: int, seed: int) -> None:
+    """Kill a loaded server `count` times, each time after some further requests were acknowledged."""
+    server = start_server(**NO_QUOTA)
+    organization, ledger, dice = server.organization(), Ledger(), random.Random(seed)
+    for _ in range(count):
+        enough = len(ledger.acknowledged) + dice.randrange(50, 500)
+        with Gateways(organization, 4, ledger):
+            wait_until(lambda: len(ledger.acknowledged) >= enough, within_s=30, what="acknowledged readings")  # noqa: B023
+            server.kill()
+        server.restart()
+    assert_nothing_lost(server, organization, ledger)
+    assert not ledger.refused
+
+
+def test_kill_during_ingest_loses_nothing_acknowledged(start_server):
+    rounds_of_kill(start_server, 5, seed=1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_fifty_kills_during_ingest_lose_nothing_acknowledged(start_server):
+    rounds_of_kill(start_server, 50, seed=2)
+
+
+def test_terminated_under_load_it_answers_and_exits_zero(start_server):
+    server = start_server(**NO_QUOTA)
+    organization, ledger = server.organization(), Ledger()
+    with Gateways(organization, 4, ledger):
+        wait_until(lambda: len(ledger.acknowledged) >= 200, within_s=30, what="acknowledged readings")
+        assert server.terminate() == 0
+    server.restart()
+    assert_nothing_lost(server, organization, ledger)
+    assert set(ledger.refused) <= {503}
+
+
+def test_request_in_flight_when_terminated_is_answered_and_stored(start_server):
+    server = start_server()
+    organization = server.organization()
+    body = httpx.Request("POST", server.url, json={"readings": [reading("in-flight")]}).read()
+    head = (
+        f"POST /api/ingest/readings HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {organization.key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(head.encode() + body[:10])
+        server.http.get("/healthz").raise_for_status()  # by now the server has read what came before
+        process = server.process
+        process.terminate()
+        wait_until(lambda: refuses_connections(server.port), within_s=5, what="a closed port")
+        connection.sendall(body[10:])
+        answer = connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert process.wait(10) == 0
+    server.process = None
+    server.restart()
+    assert organization.get("units/in-flight/latest").status_code == 200
+
+
+def refuses_connections(port: int) -> bool:
+    """Whether nobody listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_stock_client_reconnects_by_itself_to_the_restarted_server(start_server, browser_client):
+    server = start_server(flush_interval_ms=100)
+    organization = server.organization()
+    client = browser_client(server.url, token=organization.viewer_token, reconnectionDelay=100).connected()
+    before = len(client.seen)
+    assert server.terminate() == 0
+    assert client.wait_for("disconnect", after=before)["reason"] == "transport close"
+    server.restart()
+    client.wait_for_event("connection:ack", within_s=15, after=before)
+    [reading_id] = organization.post(reading("unit-1")).json()["readingIds"]
+    client.wait_for_reading(reading_id)
+
+
+def test_last_flush_reaches_the_client_before_the_server_stops(start_server, browser_client):
+    server = start_server(flush_interval_ms=60_000)
+    organization = server.organization()
+    client = browser_client(server.url, token=organization.viewer_token).connected()
+    [reading_id] = organization.post(reading("unit-1")).json()["readingIds"]
+    assert server.terminate() == 0
+    client.wait_for_reading(reading_id)

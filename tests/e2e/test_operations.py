@@ -1,0 +1,87 @@
+"""What an operator uses: health, readiness, figures, metrics, logs, keys and tokens from the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.server import reading
+from tests.support.waiting import wait_until
+
+
+def test_health_and_readiness_answer_without_a_credential(shared_server):
+    assert [shared_server.http.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+
+
+def test_stats_are_of_the_own_organization(shared_server, browser_client):
+    mine, other = shared_server.organization(), shared_server.organization()
+    other.post(*(reading(f"unit-{number}") for number in range(5)))
+    mine.post(reading("unit-1"))
+    browser_client(shared_server.url, token=mine.viewer_token).connected()
+    stats = mine.get("/api/stats", role="admin").json()
+    assert set(stats) >= {"bufferedReadings", "cachedUnits", "bufferKeys", "connections", "flush"}
+    assert set(stats["flush"]) >= {"readings", "units", "durationMs"}
+    assert (stats["cachedUnits"], stats["connections"]) == (1, 1)
+
+
+@pytest.mark.parametrize(("role", "status"), [("owner", 200), ("admin", 200), ("manager", 403), ("viewer", 403)])
+def test_stats_are_for_admins_and_owners(organization, role, status):
+    assert organization.get("/api/stats", role=role).status_code == status
+
+
+def test_metrics_hold_no_id_from_outside(organization):
+    organization.post(reading("unit-of-the-metrics-test"))
+    answer = organization.server.http.get("/metrics")
+    assert answer.status_code == 200
+    assert "sensorcast_ingest_readings_total" in answer.text
+    assert organization.name not in answer.text
+    assert "unit-of-the-metrics-test" not in answer.text
+
+
+def test_each_flush_with_readings_writes_one_log_line(organization):
+    before = len(flush_lines(organization.server))
+    organization.post(reading("unit-1"), reading("unit-2"))
+    wait_until(lambda: len(flush_lines(organization.server)) > before, within_s=5, what="a log line of the flush")
+    line = flush_lines(organization.server)[-1]
+    assert (line["readings"], line["units"]) == (2, 2)
+    assert [name for name in line if name.startswith("duration")]
+
+
+def flush_lines(server):
+    """The log lines about flushes so far."""
+    return [line for line in server.log_lines() if "flush" in line.get("event", "") and line.get("readings")]
+
+
+def test_latest_and_history_answer_over_http(organization):
+    [reading_id] = organization.post(reading("unit-1", temperature=4.5)).json()["readingIds"]
+    assert organization.get("units/unit-1/latest").json()["id"] == reading_id
+    assert [unit["unitId"] for unit in organization.get("units").json()["units"]] == ["unit-1"]
+    page = organization.get("units/unit-1/readings").json()
+    assert [item["id"] for item in page["readings"]] == [reading_id]
+
+
+def test_query_without_a_token_is_refused(organization):
+    assert organization.server.http.get(f"/api/orgs/{organization.name}/units").status_code == 401
+
+
+def test_revoked_key_is_refused_within_its_cache_time(start_server):
+    server = start_server(key_cache_s=0.2)
+    organization = server.organization()
+    assert organization.post(reading()).status_code == 200
+    key_id = organization.key.split("_")[1]
+    assert key_id in server.run_cli("keys", "list", "--org", organization.name)
+    server.run_cli("keys", "revoke", "--org", organization.name, key_id)
+    wait_until(lambda: organization.post(reading()).status_code == 401, within_s=3, what="a refused key")
+
+
+def test_key_is_shown_once_and_never_stored_or_logged(organization):
+    organization.post(reading())
+    secret = organization.key.split("_")[2]
+    listing = organization.server.run_cli("keys", "list", "--org", organization.name)
+    assert secret not in listing
+    files = [path for path in organization.server.folder.rglob("*") if path.is_file()]
+    assert [path.name for path in files if secret.encode() in path.read_bytes()] == []
+
+
+def test_generated_secret_is_readable_by_its_owner_only(shared_server):
+    [secret] = [path for path in shared_server.data.iterdir() if "secret" in path.name]
+    assert secret.stat().st_mode & 0o777 == 0o600
