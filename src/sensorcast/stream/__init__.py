@@ -1,0 +1,77 @@
+"""The live side of readings: the newest of each unit, and those waiting for the next flush.
+
+Reading order: `buffer` (what the next flush sends), `latest` (what `get:latest` answers), `outgoing` (their JSON).
+Called by the pipeline (add_reading, with readings that are stored), the broadcaster (drain) and the doors (latest).
+The invariant: a reading is in one flush and no more, late or not, unless the buffer was full; late data never moves the
+latest reading back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from sensorcast.model import Reading
+from sensorcast.stream.buffer import OrganizationReadings, ReadingBuffer
+from sensorcast.stream.latest import LatestReadings
+
+DEFAULT_CACHE_UNITS: Final = 200_000
+DEFAULT_BUFFER_READINGS: Final = 100_000
+
+
+class StreamStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stream holds, of one organization or of all."""
+
+    buffered_readings: int
+    buffer_keys: int
+    """Units with at least one buffered reading."""
+    cached_units: int
+
+
+class SensorStream:
+    """Latest readings and flush buffer of all organizations of this node. Not thread-safe: use it on the event loop."""
+
+    def __init__(
+        self, cache_units: int = DEFAULT_CACHE_UNITS, *, buffer_max_readings: int = DEFAULT_BUFFER_READINGS
+    ) -> None:
+        self._latest = LatestReadings(cache_units)
+        self._buffer = ReadingBuffer(buffer_max_readings)
+
+    def add_reading(self, organization_id: str, reading: Reading) -> None:
+        """Take a stored reading into the next flush and, when it is the newest of its unit, as the latest one.
+
+        Raises `ValueError` when the reading belongs to another organization: a fault in the program.
+        """
+        if reading.organization_id != organization_id:
+            raise ValueError("the reading belongs to another organization")
+        self._buffer.add(reading)
+        self._latest.offer(reading)
+
+    def warm(self, readings: Iterable[Reading]) -> None:
+        """Take readings as latest ones without flushing them: the newest of each unit from the store, at the start."""
+        for reading in readings:
+            self._latest.offer(reading)
+
+    def get_latest_reading(self, organization_id: str, unit_id: str) -> Reading | None:
+        """The newest reading of a unit, or None for one that is unknown, not of this organization, or not kept."""
+        return self._latest.get(organization_id, unit_id)
+
+    def latest_of(self, organization_id: str) -> list[Reading]:
+        """The newest readings of all units of one organization; costs only those."""
+        return self._latest.of(organization_id)
+
+    def drain(self) -> dict[str, OrganizationReadings]:
+        """Hand over everything buffered, by organization, and start afresh with no keys."""
+        return self._buffer.drain()
+
+    def stats(self, organization_id: str | None = None) -> StreamStats:
+        """Sizes of one organization, or of all for None."""
+        readings, keys = self._buffer.sizes(organization_id)
+        return StreamStats(
+            buffered_readings=readings, buffer_keys=keys, cached_units=self._latest.unit_count(organization_id)
+        )
+
+
+__all__ = ["OrganizationReadings", "SensorStream", "StreamStats"]

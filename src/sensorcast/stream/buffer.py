@@ -1,0 +1,109 @@
+"""Readings waiting for the next flush, by organization and unit.
+
+Owns the buffer between ingestion and the flush tick. The invariants: a drain hands over every reading added since the
+one before it exactly once and leaves no keys behind; the buffer never holds more than its limit.
+
+Limit: `buffer_max_readings`, over all organizations. Policy: when it is passed, half of the buffer is freed, and those
+with the most give: first the organizations above a fair share, in them the units above a fair share, their oldest
+readings. So a flood costs its sender's live view and nobody else's; nothing is lost, because a reading is stored before
+it comes here and the latest of each unit is kept apart. Freeing half at once keeps `add` at constant cost on average.
+Metric: `sensorcast_buffer_skipped_readings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+
+from sensorcast.metrics import BUFFER_SKIPPED
+from sensorcast.model import Reading
+
+_log = structlog.get_logger(__name__)
+
+
+class OrganizationReadings:
+    """Buffered readings of one organization: unit id -> readings in order of arrival, and how many in all."""
+
+    __slots__ = ("count", "organization_id", "units")
+
+    def __init__(self, organization_id: str) -> None:
+        self.organization_id = organization_id
+        self.units: dict[str, list[Reading]] = {}
+        self.count = 0
+
+    def add(self, reading: Reading) -> None:
+        """Append `reading` to its unit."""
+        readings = self.units.get(reading.unit_id)
+        if readings is None:
+            self.units[reading.unit_id] = [reading]
+        else:
+            readings.append(reading)
+        self.count += 1
+
+    def keep(self, limit: int) -> None:
+        """Keep at most `limit` readings: the newest of each unit, and where units outnumber them, the newest units."""
+        share = max(1, fair_share(map(len, self.units.values()), limit))
+        kept: dict[str, list[Reading]] = {}
+        self.count = 0
+        for unit_id, readings in reversed(self.units.items()):
+            if self.count == limit:
+                break
+            kept[unit_id] = readings[-min(share, limit - self.count) :]
+            self.count += len(kept[unit_id])
+        self.units = dict(reversed(kept.items()))
+
+
+class ReadingBuffer:
+    """The buffer of all organizations."""
+
+    def __init__(self, max_readings: int) -> None:
+        self._max_readings = max_readings
+        self._organizations: dict[str, OrganizationReadings] = {}
+        self._count = 0
+
+    def add(self, reading: Reading) -> None:
+        """Append `reading`; beyond the limit, room is made first."""
+        if self._count >= self._max_readings:
+            self._free_half()
+        organization = self._organizations.get(reading.organization_id)
+        if organization is None:
+            organization = self._organizations[reading.organization_id] = OrganizationReadings(reading.organization_id)
+        organization.add(reading)
+        self._count += 1
+
+    def drain(self) -> dict[str, OrganizationReadings]:
+        """Hand over everything and start afresh."""
+        drained, self._organizations, self._count = self._organizations, {}, 0
+        return drained
+
+    def sizes(self, organization_id: str | None) -> tuple[int, int]:
+        """How many readings and how many units are waiting, of one organization or of all for None."""
+        if organization_id is None:
+            return self._count, sum(len(one.units) for one in self._organizations.values())
+        organization = self._organizations.get(organization_id)
+        return (0, 0) if organization is None else (organization.count, len(organization.units))
+
+    def _free_half(self) -> None:
+        before = self._count
+        share = fair_share((one.count for one in self._organizations.values()), self._max_readings // 2)
+        for organization_id, organization in list(self._organizations.items()):
+            if organization.count > share:
+                organization.keep(share)
+            if not organization.count:
+                del self._organizations[organization_id]
+        self._count = sum(one.count for one in self._organizations.values())
+        skipped = before - self._count
+        BUFFER_SKIPPED.inc(skipped)
+        _log.warning("buffer_full", skipped_readings=skipped, setting="buffer_max_readings", limit=self._max_readings)
+
+
+def fair_share(sizes: Iterable[int], budget: int) -> int:
+    """The largest share for which `sum(min(size, share))` stays within `budget`: the small keep all they have."""
+    ordered = sorted(sizes)
+    for index, size in enumerate(ordered):
+        share = budget // (len(ordered) - index)
+        if size > share:
+            return share
+        budget -= size
+    return ordered[-1] if ordered else 0
