@@ -1,0 +1,53 @@
+"""The web door: query API, numbers for operators, API description and the dashboard.
+
+Reading order: `queries`, `operations`, `pages`; around them `access` (who may), `parameters` (what was asked),
+`answers` (what goes out), `errors` and `security` (on every answer). The invariant: this door only reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from sensorcast.store import ReadingStore
+from sensorcast.web import pages
+from sensorcast.web.access import Access, Verifier
+from sensorcast.web.errors import HANDLERS
+from sensorcast.web.operations import ConnectionCount, Operations, Reasons, StatsSource
+from sensorcast.web.queries import Queries
+from sensorcast.web.security import SecurityHeaders
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What the web door reads from."""
+
+    store: ReadingStore
+    verifier: Verifier
+    stats: StatsSource
+    connections: ConnectionCount
+    reasons: Reasons
+    clock_s: Callable[[], float]
+    """Seconds since 1970."""
+
+
+def routes(sources: Sources) -> list[BaseRoute]:
+    """Give every route of this door."""
+    access = Access(sources.verifier, sources.clock_s)
+    return [
+        *Queries(sources.store, access).routes(),
+        *Operations(access, sources.stats, sources.connections, sources.reasons).routes(),
+        *pages.routes(),
+    ]
+
+
+def application(sources: Sources, *, doors: Sequence[BaseRoute] = ()) -> ASGIApp:
+    """Give the HTTP application: other doors first, then ours; one error form, and headers on every answer."""
+    return SecurityHeaders(Starlette(routes=[*doors, *routes(sources)], exception_handlers=HANDLERS))
+
+
+__all__ = ["Sources", "application", "routes"]

@@ -1,0 +1,92 @@
+"""The shapes of everything the web door answers; the OpenAPI document is made from them.
+
+The invariant: an answer is one of these values, so what is documented is what is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from starlette.responses import Response
+
+from sensorcast.stream.outgoing import UnitReading
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Common form: camelCase, fields that may be absent are left out."""
+
+
+class Unit(_Answer, frozen=True):
+    """A unit and its newest reading."""
+
+    unit_id: str
+    latest: UnitReading
+
+
+class UnitList(_Answer, frozen=True):
+    """Units by id. `nextCursor` is there when there are more."""
+
+    units: Sequence[Unit]
+    next_cursor: str | None = None
+
+
+class ReadingList(_Answer, frozen=True):
+    """Readings, newest first. `nextCursor` is there when there are more."""
+
+    readings: Sequence[UnitReading]
+    next_cursor: str | None = None
+
+
+class Flush(_Answer, frozen=True):
+    """What the last flush carried."""
+
+    readings: int
+    units: int
+    duration_ms: float
+
+
+class Stats(_Answer, frozen=True):
+    """What this node holds for the organization now."""
+
+    buffered_readings: int
+    cached_units: int
+    buffer_keys: int
+    connections: int
+    flush: Flush
+
+
+class Health(_Answer, frozen=True):
+    """The process answers."""
+
+    status: Literal["ok"]
+    version: str
+
+
+class Readiness(_Answer, frozen=True):
+    """Whether the server can do its work, and why not."""
+
+    ready: bool
+    reasons: Sequence[str]
+
+
+class Problem(_Answer, frozen=True):
+    """What went wrong: `code` for programs, `message` for people, `hint` says what to do."""
+
+    code: str
+    message: str
+    hint: str | None = None
+
+
+class ProblemAnswer(_Answer, frozen=True):
+    """Every answer that is not a success."""
+
+    error: Problem
+
+
+def json_response(value: msgspec.Struct | dict[str, Any], status: int = 200) -> Response:
+    """Give `value` as a JSON response."""
+    return Response(_ENCODER.encode(value), status, media_type="application/json")

@@ -1,0 +1,230 @@
+"""The OpenAPI 3.1 document of the HTTP API, made from the types that the answers are.
+
+The invariant: schemas are generated; only addresses, parameters and sentences are written here by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from sensorcast import __version__
+from sensorcast.model import ID_PATTERN
+from sensorcast.stream.outgoing import UnitReading
+from sensorcast.web import answers, operations, queries
+
+INGEST_PATH: Final = "/api/ingest/readings"
+_REFERENCE: Final = "#/components/schemas/{name}"
+
+Id = Annotated[str, Meta(pattern=ID_PATTERN)]
+
+
+class IngestReading(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
+    """One reading to store: at least one measured value. A bad one never harms its neighbours."""
+
+    unit_id: Annotated[Id, Meta(description="Unit, scoped by the organization of the key.")]
+    recorded_at: Annotated[str, Meta(description="RFC 3339 with zone, at most 30 days old and 5 minutes ahead.")]
+    id: Annotated[str | None, Meta(description="UUID; left out, it is derived from unit, device and time.")] = None
+    device_id: Id | None = None
+    temperature: Annotated[float, Meta(ge=-273.15, le=10_000, description="Degrees Celsius.")] | None = None
+    humidity: Annotated[float, Meta(ge=0, le=100, description="% relative humidity.")] | None = None
+    battery: Annotated[int, Meta(ge=0, le=100, description="%.")] | None = None
+    signal_strength: Annotated[int, Meta(ge=-200, le=50, description="dBm.")] | None = None
+    metrics: Annotated[dict[str, float], Meta(max_length=64, description="Any further measurement.")] | None = None
+    source: str = "api"
+
+
+class IngestRequest(msgspec.Struct):
+    """Readings of one organization."""
+
+    readings: Annotated[list[IngestReading], Meta(min_length=1, max_length=10_000)]
+
+
+class Rejection(msgspec.Struct):
+    """Why the item at `index` was not stored."""
+
+    index: int
+    code: str
+    message: str
+
+
+class IngestReceipt(msgspec.Struct, kw_only=True, rename="camel"):
+    """What became of the readings, sent after they are on disk."""
+
+    success: bool
+    inserted_count: int
+    reading_ids: Annotated[list[str | None], Meta(description="Per item: its id, null when rejected.")]
+    alerts_triggered: int
+    duplicate_count: int
+    rejected: list[Rejection]
+
+
+_TYPES: Final = (
+    IngestRequest,
+    IngestReceipt,
+    UnitReading,
+    answers.UnitList,
+    answers.ReadingList,
+    answers.Stats,
+    answers.Health,
+    answers.Readiness,
+    answers.ProblemAnswer,
+)
+_PROBLEMS: Final = {
+    "400": "The body cannot be read; nothing was stored.",
+    "401": "No credential, or one that does not hold.",
+    "403": "The role may not do this.",
+    "404": "Unknown, or not yours.",
+    "413": "More bytes than a limit allows.",
+    "415": "A content type or encoding not taken here.",
+    "422": "A parameter or the shape of the body is not allowed.",
+    "429": "Faster than this key may; see Retry-After.",
+    "503": "Not available now; see Retry-After.",
+    "507": "The disk is full; nothing was stored.",
+}
+_PAGE: Final = {"limit": "Most items to answer, a whole number.", "cursor": "The nextCursor of the answer before."}
+_SPAN: Final = {
+    "start": "First recordedAt, RFC 3339 with zone.",
+    "end": "The recordedAt before which the answer ends, RFC 3339 with zone.",
+}
+_LOOKUP: Final = ("401", "404", "422", "503")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One thing that can be asked of the HTTP API."""
+
+    path: str
+    summary: str
+    answer: str | None = None
+    """Name of the answer's schema; None: plain text."""
+    method: str = "get"
+    body: str | None = None
+    credential: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    problems: Sequence[str] = ()
+
+
+OPERATIONS: Final = (
+    Operation(
+        path=INGEST_PATH,
+        method="post",
+        summary="Store readings and send them to everybody who watches",
+        body="IngestRequest",
+        answer="IngestReceipt",
+        credential="apiKey",
+        problems=("400", "401", "413", "415", "422", "429", "503", "507"),
+    ),
+    Operation(
+        path=queries.UNITS_PATH,
+        summary="Units with their newest readings, by unit id",
+        answer="UnitList",
+        credential="token",
+        query=_PAGE,
+        problems=_LOOKUP,
+    ),
+    Operation(
+        path=queries.READINGS_PATH,
+        summary="History of a unit, newest first",
+        answer="ReadingList",
+        credential="token",
+        query=_SPAN | _PAGE,
+        problems=_LOOKUP,
+    ),
+    Operation(
+        path=queries.LATEST_PATH,
+        summary="Newest reading of a unit",
+        answer="UnitReading",
+        credential="token",
+        problems=_LOOKUP,
+    ),
+    Operation(
+        path=operations.STATS_PATH,
+        summary="What this node holds for the organization; for the roles admin and owner",
+        answer="Stats",
+        credential="token",
+        query={"organizationId": "Which organization of the token; its first one when left out."},
+        problems=("401", "403"),
+    ),
+    Operation(path=operations.HEALTH_PATH, summary="Whether the process answers", answer="Health"),
+    Operation(
+        path=operations.READINESS_PATH,
+        summary="Whether readings can be taken; 503 with the reasons when not",
+        answer="Readiness",
+    ),
+    Operation(path=operations.METRICS_PATH, summary="Metrics in the Prometheus text format"),
+)
+
+
+def encoded() -> bytes:
+    """Give the document as JSON."""
+    return msgspec.json.encode(document())
+
+
+def document() -> dict[str, Any]:
+    """Build the document."""
+    _, components = msgspec.json.schema_components(_TYPES, ref_template=_REFERENCE)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "sensorcast",
+            "version": __version__,
+            "description": "Readings in, history out. Live data comes by Socket.IO at /socket.io/.",
+        },
+        "paths": {address(each.path): {each.method: _described(each)} for each in OPERATIONS},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            },
+        },
+    }
+
+
+def address(path: str) -> str:
+    """Give a route's path as clients know it: `{organization_id}` is `{organizationId}`."""
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), path)
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    success = _json(operation.answer) if operation.answer else {"text/plain": {"schema": {"type": "string"}}}
+    described: dict[str, Any] = {
+        "summary": operation.summary,
+        "parameters": [*_path_parameters(operation.path), *_query_parameters(operation.query)],
+        "responses": {
+            "200": {"description": "Success.", "content": success},
+            **{
+                status: {"description": _PROBLEMS[status], "content": _json("ProblemAnswer")}
+                for status in operation.problems
+            },
+        },
+    }
+    if operation.credential:
+        described["security"] = [{operation.credential: []}]
+    if operation.body:
+        described["requestBody"] = {"required": True, "content": _json(operation.body)}
+    return described
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    schema = {"type": "string", "pattern": ID_PATTERN}
+    return [
+        {"name": name, "in": "path", "required": True, "schema": schema}
+        for name in re.findall(r"{(\w+)}", address(path))
+    ]
+
+
+def _query_parameters(query: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "query", "description": text, "schema": {"type": "string"}} for name, text in query.items()
+    ]
+
+
+def _json(name: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _REFERENCE.format(name=name)}}}

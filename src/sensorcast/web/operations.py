@@ -1,0 +1,89 @@
+"""What operators and their tools ask: is it alive, can it work, what does it hold, its metrics.
+
+The invariant: health and readiness never touch anything that can block for long, and tell no secrets, because they are
+open to everybody who can reach the port; numbers of an organization are for its own admins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sensorcast import __version__, metrics
+from sensorcast.broadcaster import ServiceStats
+from sensorcast.model import Identity
+from sensorcast.web import answers
+from sensorcast.web.access import Access
+
+STATS_PATH: Final = "/api/stats"
+HEALTH_PATH: Final = "/healthz"
+READINESS_PATH: Final = "/readyz"
+METRICS_PATH: Final = "/metrics"
+_METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+Reasons = Callable[[], Awaitable[Sequence[str]]]
+"""Why the server cannot do its work now; empty when it can."""
+ConnectionCount = Callable[[Identity], int]
+"""How many connections of the organization are open on this node."""
+
+
+class StatsSource(Protocol):
+    """Knows what the stream holds; `broadcaster.SensorStreamService` is one."""
+
+    def get_stats(self, organization_id: str | None = None) -> ServiceStats:
+        """Sizes and last flush of one organization, or of all for None."""
+        ...
+
+
+class Operations:
+    """Handlers for operators."""
+
+    def __init__(self, access: Access, stats: StatsSource, connections: ConnectionCount, reasons: Reasons) -> None:
+        self._access = access
+        self._stats = stats
+        self._connections = connections
+        self._reasons = reasons
+
+    def routes(self) -> list[Route]:
+        """Give the routes to mount."""
+        return [
+            Route(STATS_PATH, self.stats),
+            Route(HEALTH_PATH, self.health),
+            Route(READINESS_PATH, self.readiness),
+            Route(METRICS_PATH, self.metrics),
+        ]
+
+    async def stats(self, request: Request) -> Response:
+        """Answer what this node holds for the organization of an admin or owner."""
+        identity = self._access.operator(request)
+        held = self._stats.get_stats(identity.organization_id)
+        return answers.json_response(
+            answers.Stats(
+                buffered_readings=held.buffered_readings,
+                cached_units=held.cached_units,
+                buffer_keys=held.buffer_keys,
+                connections=self._connections(identity),
+                flush=answers.Flush(
+                    readings=held.flush.readings, units=held.flush.units, duration_ms=held.flush.duration_ms
+                ),
+            )
+        )
+
+    async def health(self, _: Request) -> Response:
+        """Answer that the process runs and its event loop turns."""
+        return answers.json_response(answers.Health(status="ok", version=__version__))
+
+    async def readiness(self, _: Request) -> Response:
+        """Answer 200 when readings can be taken, else 503 and why not."""
+        reasons = await self._reasons()
+        return answers.json_response(
+            answers.Readiness(ready=not reasons, reasons=reasons), status=503 if reasons else 200
+        )
+
+    async def metrics(self, _: Request) -> Response:
+        """Answer every metric in the Prometheus text format."""
+        return Response(metrics.render(), headers={"Content-Type": _METRICS_TYPE})
