@@ -24,6 +24,11 @@ INGEST_READINGS: Final = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+STREAM_ERRORS: Final = Counter(
+    "sensorcast_stream_errors",
+    "Stored readings that could not be handed to the stream; their answers were not touched.",
+    registry=REGISTRY,
+)
 INGEST_QUEUE_READINGS: Final = Gauge(
     "sensorcast_ingest_queue_readings", "Readings accepted and waiting for the store.", registry=REGISTRY
 )

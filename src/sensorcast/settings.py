@@ -67,6 +67,9 @@ class Settings:
     json_max_depth: int = _setting(8, "Deepest nesting of JSON from outside.", low=2, high=64)
     queue_max_readings: int = _setting(20_000, "Readings accepted and waiting for the store.", low=1)
     queue_max_bytes: int = _setting(64 * _MIB, "Bytes of readings accepted and waiting for the store.", low=_KIB)
+    store_busy_timeout_ms: int = _setting(
+        1_000, "Longest wait for another process that holds the database locked.", low=0, high=60_000
+    )
 
     # HTTP
     header_max_bytes: int = _setting(16 * _KIB, "Largest request head.", low=_KIB)

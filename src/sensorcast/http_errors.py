@@ -1,0 +1,52 @@
+"""Errors as HTTP answers, the same for every HTTP door.
+
+Owns the JSON form `{"error": {"code", "message", "hint"?}}` and the headers that belong to a status. The invariant:
+only an error raised on purpose shows its text; anything else is a plain 500 that tells nothing about the inside.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from sensorcast.errors import SensorcastError
+
+_ENCODER: Final = msgspec.json.Encoder()
+_UNEXPECTED: Final = SensorcastError("something went wrong on the server; the log has the details")
+_CHALLENGE: Final = b'Bearer realm="sensorcast", ApiKey realm="sensorcast"'
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class HttpAnswer(msgspec.Struct, frozen=True):
+    """Status, headers and body, ready for any ASGI server."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+def json_answer(status: int, body: bytes) -> HttpAnswer:
+    """Give an answer with a JSON body that depends on who asks, so that nobody in between keeps it."""
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    return HttpAnswer(status, headers, body)
+
+
+def error_answer(error: BaseException) -> HttpAnswer:
+    """Give the answer for an error. The caller logs what is not a `SensorcastError`."""
+    shown = error if isinstance(error, SensorcastError) else _UNEXPECTED
+    code = "internal" if shown is _UNEXPECTED else shown.code
+    fields = {"code": code, "message": shown.message}
+    if shown.hint:
+        fields["hint"] = shown.hint
+    answer = json_answer(shown.status, _ENCODER.encode({"error": fields}))
+    if shown.retryable:
+        answer.headers.append((b"retry-after", str(max(1, shown.retry_after_s or 1)).encode()))
+    if shown.status == 401:
+        answer.headers.append((b"www-authenticate", _CHALLENGE))
+    return answer

@@ -1,0 +1,175 @@
+"""`POST /api/ingest/readings`: a plain ASGI endpoint, without a framework between the socket and the decoder.
+
+Owns the order of checks: method, key, rate, headers, body, content. The invariant: a request is answered with 200 only
+after the commit, everything else is answered in one place, and no body is kept beyond its limit. A body refused unread
+is discarded by the server below as it arrives, so the connection stays usable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from sensorcast.auth import KeyRing
+from sensorcast.errors import (
+    MalformedRequest,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    QuotaExceeded,
+    SensorcastError,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+from sensorcast.formats import gzip_body, readings_json
+from sensorcast.http_errors import HttpAnswer, error_answer, json_answer
+from sensorcast.metrics import INGEST_REQUESTS
+from sensorcast.model import ApiKey
+from sensorcast.pipeline import Pipeline
+from sensorcast.rate import TokenBuckets
+from sensorcast.settings import Settings
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_ENCODER: Final = msgspec.json.Encoder()
+_JSON: Final = b"application/json"
+_log = structlog.get_logger(__name__)
+
+
+class _ClientGone(Exception):
+    """The client closed the connection before its body was complete; nobody is left to answer."""
+
+
+class IngestEndpoint:
+    """ASGI application of the one ingest route. `clock` gives seconds since 1970."""
+
+    def __init__(self, pipeline: Pipeline, keys: KeyRing, settings: Settings, clock: Callable[[], float]) -> None:
+        self._pipeline = pipeline
+        self._keys = keys
+        self._settings = settings
+        self._clock = clock
+        self._rates = TokenBuckets(settings.ingest_requests_per_s, settings.ingest_burst_requests)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._answer(scope, receive)
+        except _ClientGone:
+            return
+        INGEST_REQUESTS.labels(str(answer.status)).inc()
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> HttpAnswer:
+        try:
+            return json_answer(200, await self._ingest(scope, receive))
+        except _ClientGone:
+            raise
+        except MethodNotAllowed as exc:
+            answer = error_answer(exc)
+            answer.headers.append((b"allow", b"POST"))
+            return answer
+        except SensorcastError as exc:
+            return error_answer(exc)
+        except Exception as exc:
+            _log.exception("ingest_failed")
+            return error_answer(exc)
+
+    async def _ingest(self, scope: Scope, receive: Receive) -> bytes:
+        if scope["method"] != "POST":
+            raise MethodNotAllowed("readings are sent with POST")
+        headers = _Headers(scope["headers"])
+        key = await self._keys.identify(headers.api_key())
+        self._check_rate(key)
+        inflate = _check_content(headers)
+        body = await self._read(headers, receive)
+        if inflate:
+            body = gzip_body.inflate(body, self._settings)
+        organization_id = key.organization_id
+        now_us = int(self._clock() * 1_000_000)
+        items = readings_json.decode(body, organization_id=organization_id, now_us=now_us, settings=self._settings)
+        return _ENCODER.encode(await self._pipeline.accept(organization_id, items))
+
+    def _check_rate(self, key: ApiKey) -> None:
+        wait_s = self._rates.take(key.key_id, self._clock())
+        if wait_s > 0:
+            raise QuotaExceeded(
+                f"this key may send {self._settings.ingest_requests_per_s:g} requests a second "
+                f"(setting ingest_requests_per_s), {self._settings.ingest_burst_requests} at once "
+                "(setting ingest_burst_requests)",
+                hint="Send more readings in one request.",
+                retry_after_s=math.ceil(wait_s),
+            )
+
+    async def _read(self, headers: _Headers, receive: Receive) -> bytes:
+        """Read the body, never keeping more than its limit."""
+        limit = self._settings.ingest_body_max_bytes
+        if headers.content_length() > limit:
+            raise _body_too_large(limit)
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _ClientGone
+            part = message.get("body", b"")
+            size += len(part)
+            if size > limit:
+                raise _body_too_large(limit)
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+
+class _Headers:
+    """The request headers this endpoint looks at."""
+
+    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs
+
+    def api_key(self) -> str:
+        """Give the one API key."""
+        values = self._all(b"x-api-key")
+        if len(values) != 1:
+            raise Unauthenticated("send exactly one header X-API-Key", hint="X-API-Key: scast_...")
+        return values[0].decode("latin-1")
+
+    def content_length(self) -> int:
+        """Give the announced length of the body; 0 when none is announced (chunked)."""
+        values = self._all(b"content-length")
+        if not values:
+            return 0
+        if len(values) > 1 or not values[0].isdigit() or len(values[0]) > 18:
+            raise MalformedRequest("Content-Length must be one number")
+        return int(values[0])
+
+    def media(self, name: bytes) -> tuple[bytes, bytes]:
+        """Give a header's value and its parameters, both in lower case; empty when there is none."""
+        value, _, parameters = b",".join(self._all(name)).lower().partition(b";")
+        return value.strip(), parameters.strip()
+
+    def _all(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self._pairs if key == name]
+
+
+def _check_content(headers: _Headers) -> bool:
+    """Check type and encoding of the body; tell whether it is gzip."""
+    media_type, parameters = headers.media(b"content-type")
+    charset = parameters.replace(b'"', b"").replace(b" ", b"")
+    if media_type not in {_JSON, b""} or charset not in {b"", b"charset=utf-8"}:
+        raise UnsupportedMediaType("the body must be JSON in UTF-8", hint="Content-Type: application/json")
+    encoding, _ = headers.media(b"content-encoding")
+    if encoding not in {b"", b"identity", b"gzip"}:
+        raise UnsupportedMediaType("the body may be sent plain or as gzip", hint="Content-Encoding: gzip")
+    return encoding == b"gzip"
+
+
+def _body_too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"the body has more than {limit} bytes (setting ingest_body_max_bytes)",
+        hint="Send fewer readings in one request, or send gzip.",
+    )

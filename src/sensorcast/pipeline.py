@@ -1,0 +1,123 @@
+"""The path of readings behind every door: make durable, then stream, then answer.
+
+Owns the order of the steps. The invariant: a reading is streamed only after it was committed, and only once; what
+streaming does can never change the answer, and a caller who goes away changes neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from sensorcast.errors import InvalidReading
+from sensorcast.metrics import INGEST_READINGS, STREAM_ERRORS
+from sensorcast.model import Reading, Verdict
+from sensorcast.store import ReadingStore
+
+_log = structlog.get_logger(__name__)
+
+
+class ReadingSink(Protocol):
+    """Where stored readings go next: the stream."""
+
+    def add_reading(self, organization_id: str, reading: Reading) -> None: ...
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """One item that was not stored, by its place in the request."""
+
+    index: int
+    code: str
+    message: str
+
+
+class Receipt(msgspec.Struct, frozen=True, rename="camel"):
+    """What became of a request, in the form in which it is answered. `reading_ids` has one entry per item."""
+
+    success: bool
+    inserted_count: int
+    reading_ids: list[str | None]
+    alerts_triggered: int
+    duplicate_count: int
+    rejected: list[Rejected]
+
+
+class Pipeline:
+    """Takes readings of authenticated callers. Needs an open store."""
+
+    def __init__(self, store: ReadingStore, sink: ReadingSink) -> None:
+        self._store = store
+        self._sink = sink
+        self._in_flight: set[asyncio.Task[Receipt]] = set()
+
+    async def accept(self, organization_id: str, items: Sequence[Reading | InvalidReading]) -> Receipt:
+        """Store and stream the good ones among items; give the receipt after the commit.
+
+        Raises `Unavailable` or `StorageFull` when nothing was stored; sending the same again is safe. When the caller
+        is cancelled, the work is finished all the same.
+        """
+        task = asyncio.create_task(self._accept(organization_id, items))
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
+        return await asyncio.shield(task)
+
+    async def drain(self) -> None:
+        """Wait until everything accepted is stored and streamed; for a graceful stop."""
+        while self._in_flight:
+            await asyncio.wait(self._in_flight)
+
+    async def _accept(self, organization_id: str, items: Sequence[Reading | InvalidReading]) -> Receipt:
+        readings = [item for item in items if isinstance(item, Reading)]
+        verdicts = await self._store.append(readings)
+        stored = [reading for reading, verdict in zip(readings, verdicts, strict=True) if verdict is Verdict.STORED]
+        self._stream(organization_id, stored)
+        receipt = _receipt(items, verdicts)
+        _count(receipt)
+        return receipt
+
+    def _stream(self, organization_id: str, stored: Sequence[Reading]) -> None:
+        """Hand readings to the sink; a failure there is ours to see and nobody else's to feel."""
+        for reading in stored:
+            try:
+                self._sink.add_reading(organization_id, reading)
+            except Exception as exc:
+                STREAM_ERRORS.inc()
+                _log.error("stream_failed", error=repr(exc), unit=reading.unit_id, organization=organization_id)
+
+
+def _receipt(items: Sequence[Reading | InvalidReading], verdicts: Sequence[Verdict]) -> Receipt:
+    reading_ids: list[str | None] = []
+    rejected: list[Rejected] = []
+    remaining = iter(verdicts)
+    for index, item in enumerate(items):
+        refusal = (
+            item if isinstance(item, InvalidReading) else _CONFLICT if next(remaining) is Verdict.CONFLICT else None
+        )
+        if refusal is not None:
+            rejected.append(Rejected(index, refusal.item_code, refusal.message))
+        reading_ids.append(item.id if refusal is None and isinstance(item, Reading) else None)
+    return Receipt(
+        success=True,
+        inserted_count=verdicts.count(Verdict.STORED),
+        reading_ids=reading_ids,
+        alerts_triggered=0,
+        duplicate_count=verdicts.count(Verdict.DUPLICATE),
+        rejected=rejected,
+    )
+
+
+_CONFLICT = InvalidReading(
+    "conflict", "a reading with this id, or of this unit, device and recordedAt, is stored with other values"
+)
+
+
+def _count(receipt: Receipt) -> None:
+    conflicts = sum(item.code == _CONFLICT.item_code for item in receipt.rejected)
+    INGEST_READINGS.labels("stored").inc(receipt.inserted_count)
+    INGEST_READINGS.labels("duplicate").inc(receipt.duplicate_count)
+    INGEST_READINGS.labels("conflict").inc(conflicts)
+    INGEST_READINGS.labels("rejected").inc(len(receipt.rejected) - conflicts)

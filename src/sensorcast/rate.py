@@ -1,0 +1,55 @@
+"""Token buckets: how often somebody may do something. Pure: the time is an argument.
+
+Owns the arithmetic of rates and the bound on how many buckets are kept. The invariant: over any stretch of `t` seconds
+at most `burst + rate * t` tokens are taken, and the memory does not grow with the number of callers seen.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+BUCKETS_MAX: Final = 20_000
+"""Callers remembered by one table (about 4 MiB); the longest silent one leaves first, and starts full if it returns."""
+
+
+class TokenBucket:
+    """Holds up to `burst` tokens, refilled at `rate_per_s`; starts full."""
+
+    __slots__ = ("_burst", "_rate_per_s", "_tokens", "_updated_s")
+
+    def __init__(self, rate_per_s: float, burst: float, now_s: float) -> None:
+        self._rate_per_s = rate_per_s
+        self._burst = float(burst)
+        self._tokens = float(burst)
+        self._updated_s = now_s
+
+    def take(self, now_s: float, tokens: float = 1.0) -> float:
+        """Take tokens and give 0.0; when there are too few take none and give the seconds until there are enough."""
+        elapsed_s = max(0.0, now_s - self._updated_s)
+        self._updated_s = now_s
+        self._tokens = min(self._burst, self._tokens + elapsed_s * self._rate_per_s)
+        if self._tokens >= tokens:
+            self._tokens -= tokens
+            return 0.0
+        return (tokens - self._tokens) / self._rate_per_s
+
+
+class TokenBuckets:
+    """One bucket per caller, at most `buckets_max` of them."""
+
+    def __init__(self, rate_per_s: float, burst: float, *, buckets_max: int = BUCKETS_MAX) -> None:
+        self._rate_per_s = rate_per_s
+        self._burst = burst
+        self._buckets_max = buckets_max
+        self._buckets: dict[str, TokenBucket] = {}
+
+    def take(self, caller: str, now_s: float, tokens: float = 1.0) -> float:
+        """Take tokens of a caller's bucket; give 0.0, or the seconds to wait."""
+        bucket = self._buckets.pop(caller, None) or TokenBucket(self._rate_per_s, self._burst, now_s)
+        self._buckets[caller] = bucket  # a dict keeps the order of insertion: the first is the longest silent
+        if len(self._buckets) > self._buckets_max:
+            del self._buckets[next(iter(self._buckets))]
+        return bucket.take(now_s, tokens)
+
+    def __len__(self) -> int:
+        return len(self._buckets)

@@ -1,0 +1,205 @@
+"""The store on SQLite: the contracts of `store` kept with one writer thread and a few query-only readers.
+
+Owns the queries and the life of its parts; writing is `sqlite_writer`, rows are `sqlite_rows`, the file is
+`sqlite_file`. The invariant: no method blocks the event loop, and every query starts from the organization.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from sensorcast.errors import Unavailable
+from sensorcast.model import ApiKey, Reading, Verdict
+from sensorcast.settings import Settings
+from sensorcast.store import ReadingPage
+from sensorcast.store.sqlite_file import open_failure, open_reader, translate
+from sensorcast.store.sqlite_rows import SELECT_READING, decode_cursor, encode_cursor, from_row
+from sensorcast.store.sqlite_writer import SqliteWriter
+
+T = TypeVar("T")
+
+_READERS: Final = 4
+"""Queries that run at the same time. They wait for the disk rather than for a core, so a few more than cores."""
+
+_WAITING_QUERIES_MAX: Final = 512
+"""Queries queued or running; beyond it a query is refused at once rather than answered too late."""
+
+_NEWEST: Final = (
+    f"{SELECT_READING} FROM organizations AS o JOIN units AS u USING (organization_no) JOIN readings AS r "  # noqa: S608
+    "ON r.unit_no = u.unit_no AND (r.recorded_at_us, r.device_id) = (SELECT n.recorded_at_us, n.device_id "
+    "FROM readings AS n WHERE n.unit_no = u.unit_no ORDER BY n.recorded_at_us DESC, n.device_id DESC LIMIT 1)"
+)
+_NEWEST_OF_ALL: Final = f"{_NEWEST} ORDER BY r.recorded_at_us DESC LIMIT ?"
+_NEWEST_OF_ORGANIZATION: Final = f"{_NEWEST} WHERE o.organization_id = ? AND u.unit_id > ? ORDER BY u.unit_id LIMIT ?"
+_HISTORY: Final = (
+    f"{SELECT_READING} FROM organizations AS o JOIN units AS u USING (organization_no) JOIN readings AS r "
+    "USING (unit_no) WHERE o.organization_id = :organization_id AND u.unit_id = :unit_id "
+    "AND r.recorded_at_us >= :start_us AND r.recorded_at_us < :end_us "
+    "AND (r.recorded_at_us, r.device_id) < (:behind_us, :behind_device) "
+    "ORDER BY r.recorded_at_us DESC, r.device_id DESC LIMIT :limit"
+)
+_FROM_THE_START: Final = (2**63 - 1, "")
+"""A cursor newer than every reading."""
+
+_KEY_COLUMNS: Final = "key_id, organization_id, name, secret_sha256, created_at_us, revoked_at_us"
+_INSERT_KEY: Final = f"INSERT INTO api_keys ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 our names
+_FIND_KEY: Final = f"SELECT {_KEY_COLUMNS} FROM api_keys WHERE key_id = ?"  # noqa: S608
+_LIST_KEYS: Final = f"SELECT {_KEY_COLUMNS} FROM api_keys WHERE organization_id = ? ORDER BY created_at_us, key_id"  # noqa: S608
+_REVOKE_KEY: Final = (
+    "UPDATE api_keys SET revoked_at_us = ? WHERE organization_id = ? AND key_id = ? AND revoked_at_us IS NULL"
+)
+
+
+class SqliteStore:
+    """`ReadingStore` and `KeyStore` in one SQLite file. Another process may open the same file, as the CLI does."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self._path = path
+        self._settings = settings
+        self._writer = SqliteWriter(path, settings)
+        self._readers: _Readers | None = None
+        self._probe: asyncio.Future[Any] | None = None
+
+    async def open(self) -> None:
+        try:
+            await self._writer.start()
+            self._readers = _Readers(self._path, self._settings)
+        except (apsw.Error, OSError) as exc:
+            raise open_failure(exc, self._path) from exc
+
+    async def close(self) -> None:
+        readers, self._readers = self._readers, None
+        if readers is not None:
+            await readers.close()
+            await self._writer.close()
+
+    async def append(self, readings: Sequence[Reading]) -> list[Verdict]:
+        self._refuse_unless_open()
+        return await self._writer.append(readings) if readings else []
+
+    async def latest(self, *, limit: int) -> list[Reading]:
+        return await self._select(_NEWEST_OF_ALL, (limit,))
+
+    async def units(self, organization_id: str, *, after: str | None, limit: int) -> list[Reading]:
+        return await self._select(_NEWEST_OF_ORGANIZATION, (organization_id, after or "", limit))
+
+    async def readings(
+        self, organization_id: str, unit_id: str, *, start_us: int, end_us: int, limit: int, cursor: str | None
+    ) -> ReadingPage:
+        behind_us, behind_device = _FROM_THE_START if cursor is None else decode_cursor(cursor)
+        names = {"organization_id": organization_id, "unit_id": unit_id, "start_us": start_us, "end_us": end_us}
+        place = {"behind_us": behind_us, "behind_device": behind_device, "limit": limit + 1}
+        found = await self._select(_HISTORY, names | place)
+        page = found[:limit]
+        return ReadingPage(readings=page, next_cursor=encode_cursor(page[-1]) if len(found) > limit else None)
+
+    async def trouble(self) -> str | None:
+        if self._readers is None:
+            return "the store is closed"
+        failure = self._writer.failure
+        # Nothing may be sent here while we say we are not ready, so healing must be found out by a write of our own.
+        if failure is not None and (self._probe is None or self._probe.done()):
+            self._probe = self._writer.change(_rewrite_version)
+            self._probe.add_done_callback(_mark_seen)
+        return failure
+
+    async def create_key(self, key: ApiKey) -> None:
+        row = (key.key_id, key.organization_id, key.name, key.secret_sha256, key.created_at_us, key.revoked_at_us)
+        await self._change(lambda connection: connection.execute(_INSERT_KEY, row).fetchall())
+
+    async def find_key(self, key_id: str) -> ApiKey | None:
+        rows = await self._query(lambda connection: connection.execute(_FIND_KEY, (key_id,)).fetchall())
+        return _to_key(rows[0]) if rows else None
+
+    async def list_keys(self, organization_id: str) -> list[ApiKey]:
+        rows = await self._query(lambda connection: connection.execute(_LIST_KEYS, (organization_id,)).fetchall())
+        return [_to_key(row) for row in rows]
+
+    async def revoke_key(self, organization_id: str, key_id: str, *, now_us: int) -> bool:
+        def revoke(connection: apsw.Connection) -> bool:
+            connection.execute(_REVOKE_KEY, (now_us, organization_id, key_id))
+            return connection.changes() == 1
+
+        return await self._change(revoke)
+
+    async def _select(self, sql: str, bindings: Any) -> list[Reading]:
+        return await self._query(lambda connection: [from_row(row) for row in connection.execute(sql, bindings)])
+
+    async def _query(self, query: Callable[[apsw.Connection], T]) -> T:
+        return await self._refuse_unless_open().run(query)
+
+    async def _change(self, run: Callable[[apsw.Connection], T]) -> T:
+        self._refuse_unless_open()
+        result: T = await self._writer.change(run)
+        return result
+
+    def _refuse_unless_open(self) -> _Readers:
+        if self._readers is None:
+            raise Unavailable("the store is closed", retry_after_s=5)
+        return self._readers
+
+
+class _Readers:
+    """A few query-only connections, each used by one thread at a time."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self._idle: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+        for _ in range(_READERS):
+            self._idle.put(open_reader(path, settings.store_busy_timeout_ms))
+        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="sensorcast-sqlite-reader")
+        self._waiting = 0
+
+    async def run(self, query: Callable[[apsw.Connection], T]) -> T:
+        """Run a query in a thread. Raises `Unavailable` when too many wait or the database does not answer."""
+        if self._waiting >= _WAITING_QUERIES_MAX:
+            raise Unavailable(f"{_WAITING_QUERIES_MAX} queries are waiting already", retry_after_s=1)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_connection, query)
+        finally:
+            self._waiting -= 1
+
+    async def close(self) -> None:
+        """Wait for queries that run, then close the connections."""
+        await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
+        while not self._idle.empty():
+            self._idle.get().close()
+
+    def _with_connection(self, query: Callable[[apsw.Connection], T]) -> T:
+        connection = self._idle.get()
+        try:
+            return query(connection)
+        except apsw.Error as exc:
+            raise translate(exc) from exc
+        finally:
+            self._idle.put(connection)
+
+
+def _to_key(row: tuple[Any, ...]) -> ApiKey:
+    key_id, organization_id, name, secret_sha256, created_at_us, revoked_at_us = row
+    return ApiKey(
+        key_id=key_id,
+        organization_id=organization_id,
+        name=name,
+        secret_sha256=secret_sha256,
+        created_at_us=created_at_us,
+        revoked_at_us=revoked_at_us,
+    )
+
+
+def _rewrite_version(connection: apsw.Connection) -> None:
+    """Write without changing anything: the header page goes through the log to the disk like any other."""
+    connection.pragma("user_version", connection.pragma("user_version"))
+
+
+def _mark_seen(probe: asyncio.Future[Any]) -> None:
+    """Take note of a probe's error, which the writer has logged and kept in `failure` already."""
+    if not probe.cancelled():
+        probe.exception()
