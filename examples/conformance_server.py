@@ -95,6 +95,8 @@ async def run(options: argparse.Namespace) -> None:
         ),
         decode=DecodeLimits(max_attachments=10),
         handshakes_per_s=10_000,
+        events_per_s=options.events_per_s,
+        events_burst=1_000,
         allowed_origins=tuple(options.allowed_origin),
         permessage_deflate=options.permessage_deflate,
     )
@@ -121,6 +123,7 @@ def main() -> None:
     parser.add_argument("--ping-interval-ms", type=int, default=300)
     parser.add_argument("--ping-timeout-ms", type=int, default=200)
     parser.add_argument("--connect-timeout-ms", type=int, default=1000)
+    parser.add_argument("--events-per-s", type=float, default=1e6)
     parser.add_argument("--allowed-origin", action="append", default=[])
     parser.add_argument("--permessage-deflate", action="store_true")
     options = parser.parse_args()

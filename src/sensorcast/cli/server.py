@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from sensorcast import app
+from sensorcast import serving
 from sensorcast.cli.credentials import mint, new_key
 from sensorcast.cli.options import load, with_settings
 from sensorcast.model import Role
@@ -23,7 +23,7 @@ from sensorcast.simulator import demo
 @with_settings()
 def serve(**flags: Any) -> None:
     """Run the server until it is told to stop."""
-    sys.exit(app.serve(load(flags)))
+    sys.exit(serving.serve(load(flags)))
 
 
 @click.command("demo")
@@ -54,7 +54,7 @@ def run_demo(units: int, interval_s: float, seed: int, **flags: Any) -> None:
         chosen = load(flags)
         api_key = asyncio.run(new_key(chosen, demo.ORGANIZATION, "demo"))
         token = mint(chosen, demo.ORGANIZATION, Role.OWNER, "demo", 86_400)
-        code = app.serve(
+        code = serving.serve(
             chosen,
             on_ready=demo.announcement(token, units, chosen.data),
             background=lambda url: demo.send_fleet(url, api_key, units=units, interval_s=interval_s, seed=seed),

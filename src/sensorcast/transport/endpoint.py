@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from sensorcast.metrics import CONNECTIONS, CONNECTIONS_OPENED, HANDSHAKES_REFUSED, OUTBOUND_BYTES
+from sensorcast.rate import TokenBucket
 from sensorcast.transport import origin as origins
 from sensorcast.transport.connection import SERVER_CLOSED, Carrier, Connection, MessageHandler
 from sensorcast.transport.limits import Limits
@@ -71,8 +72,7 @@ class Endpoint:
         self._kept_headers = kept_headers
         self._new_sid = new_sid
         self._ceiling = limits.connection_ceiling()
-        self._handshakes = limits.handshakes_per_s
-        self._handshakes_at_s = 0.0
+        self._handshakes = TokenBucket(limits.handshakes_per_s, limits.handshakes_per_s, 0.0)
         self._accepting = True
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -138,13 +138,7 @@ class Endpoint:
             return CLOSING
         if len(self.connections) >= self._ceiling:
             return TOO_MANY
-        now_s, rate = self.wheel.now_s, self.limits.handshakes_per_s
-        self._handshakes = min(rate, self._handshakes + (now_s - self._handshakes_at_s) * rate)
-        self._handshakes_at_s = now_s
-        if self._handshakes < 1.0:
-            return TOO_FAST
-        self._handshakes -= 1.0
-        return None
+        return TOO_FAST if self._handshakes.take(self.wheel.now_s) else None
 
     def open(
         self, carrier: Carrier, *, address: str, query: Mapping[str, str], headers: Mapping[str, str]

@@ -1,0 +1,133 @@
+"""The composition root: builds every part of one server, starts them bottom-up, stops them top-down.
+
+Owns the lifetimes and nothing else: no rule about readings, rooms or requests is here. The invariant of the stop: what
+was accepted is answered and committed, what was committed is flushed, and only then transports close, without the
+Socket.IO DISCONNECT packet, so that stock clients reconnect to whoever comes next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from sensorcast.auth import KeyRing, TokenVerifier, load_or_create_secret
+from sensorcast.broadcaster import SensorStreamService
+from sensorcast.errors import ConfigurationError
+from sensorcast.ingest.http import IngestEndpoint
+from sensorcast.model import Identity
+from sensorcast.pipeline import Pipeline
+from sensorcast.settings import Settings
+from sensorcast.store.sqlite import SqliteStore
+from sensorcast.stream import SensorStream
+from sensorcast.transport.gateway import Gateway
+from sensorcast.transport.http import Receive, Scope, Send
+from sensorcast.transport.limits import Limits
+from sensorcast.transport.server import SocketServer
+from sensorcast.web import Sources, application
+
+DATABASE_NAME: Final = "sensorcast.db"
+INGEST_PATH: Final = "/api/ingest/readings"
+
+_log = structlog.get_logger(__name__)
+
+
+def open_store(settings: Settings) -> SqliteStore:
+    """The store these settings name, not yet opened; its folder is made when missing."""
+    data = Path(settings.data)
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise ConfigurationError(f"cannot use the data folder {data} (--data): {exc.strerror}") from exc
+    return SqliteStore(data / DATABASE_NAME, settings)
+
+
+class Application:
+    """One server, as an ASGI application with `start` and `stop`. `clock_s` gives seconds since 1970."""
+
+    def __init__(self, settings: Settings, *, clock_s: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.store = open_store(settings)
+        verifier = TokenVerifier(settings, load_or_create_secret(settings))
+        self.stream = SensorStream(settings.latest_cache_units)
+        self.sockets = SocketServer(limits=Limits.from_settings(settings))
+        self.gateway = Gateway(self.sockets, stream=self.stream, verifier=verifier, settings=settings, clock=clock_s)
+        self.service = SensorStreamService(
+            self.gateway.namespace.hub,
+            settings.flush_interval_ms / 1_000,
+            stream=self.stream,
+            batch_max_bytes=settings.batch_max_bytes,
+        )
+        keys = KeyRing(self.store.find_key, settings.key_cache_s, time.monotonic)
+        self._ingest = IngestEndpoint(Pipeline(self.store, self.service), keys, settings, clock_s)
+        self._web = application(
+            Sources(
+                store=self.store,
+                verifier=verifier,
+                stats=self.service,
+                connections=self._connections_of,
+                reasons=self._reasons,
+                clock_s=clock_s,
+            )
+        )
+        self._stopping = False
+        self._requests_under_way = 0
+        self._idle = asyncio.Event()
+
+    def _connections_of(self, identity: Identity) -> int:
+        return self.gateway.connections[identity.organization_id]
+
+    async def _reasons(self) -> list[str]:
+        """Why this server should get no traffic now; empty when it should."""
+        if self._stopping:
+            return ["the server is shutting down"]
+        trouble = await self.store.trouble()
+        return [] if trouble is None else [trouble]
+
+    async def start(self) -> None:
+        """Open the store, warm the latest readings from it, start the flush tick and take connections."""
+        await self.store.open()
+        self.stream.warm(await self.store.latest(limit=self.settings.latest_cache_units))
+        self.service.start()
+        await self.sockets.__aenter__()
+
+    async def drain(self) -> None:
+        """First half of the stop: answer what is under way, flush what it stored, close the transports."""
+        self._stopping = True
+        self.sockets.endpoint.stop_accepting()
+        try:
+            async with asyncio.timeout(self.settings.shutdown_timeout_s):
+                while self._requests_under_way:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            _log.warning("requests_cut_off", requests=self._requests_under_way, setting="shutdown_timeout_s")
+        await self.service.stop()
+        await self.sockets.__aexit__(None, None, None)
+
+    async def stop(self) -> None:
+        """Second half: close the store. Call `drain` first."""
+        await self.store.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Route a request to its door: ingest and Socket.IO by path, everything else to the web door."""
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        if path.startswith(self.sockets.endpoint.path):
+            # Not counted as work under way: a poll waits for us to send, and ends when its transport closes.
+            await self.sockets.requests(scope, receive, send)
+            return
+        self._requests_under_way += 1
+        try:
+            await self._door(path)(scope, receive, send)
+        finally:
+            self._requests_under_way -= 1
+            self._idle.set()
+
+    def _door(self, path: str) -> Any:
+        return self._ingest if path == INGEST_PATH else self._web

@@ -1,0 +1,131 @@
+"""Runs an application in this process until it is told to stop: the listening socket, uvicorn, signals.
+
+Owns the process side of a server; `app` owns what is served. The invariants: exit code 0 after SIGTERM or Ctrl-C, an
+address that cannot be listened on is one clear line, and the stop goes through `Application.drain` before uvicorn ends
+what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from sensorcast import logs
+from sensorcast.app import Application
+from sensorcast.errors import ConfigurationError
+from sensorcast.settings import Settings
+from sensorcast.transport.http_guard import guarded_http_class
+
+BACKLOG: Final = 4_096
+"""Connections the kernel holds for us: a herd of dashboards coming back at once must not be refused by TCP."""
+KEEP_ALIVE_S: Final = 30
+"""Idle time after which a gateway's HTTP connection is closed: it sends more often, or can reconnect."""
+
+OnReady = Callable[[str], Awaitable[None] | None]
+"""Called with the base URL as soon as the server listens."""
+Background = Callable[[str], Awaitable[None]]
+"""Work beside the server; gets the base URL, is cancelled when the server stops, and stops the server if it fails."""
+
+
+def serve(settings: Settings, *, on_ready: OnReady | None = None, background: Background | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code. Raises `ConfigurationError` if it cannot start."""
+    logs.set_up(settings.log_level)
+    return uvloop.run(_run(settings, on_ready, background))
+
+
+async def _run(settings: Settings, on_ready: OnReady | None, background: Background | None) -> int:
+    with listen(settings.host, settings.port) as listener:
+        application = Application(settings)
+        await application.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                server = _Server(application, settings)
+                beside = tasks.create_task(_beside(server, base_url(listener), on_ready, background))
+                await server.serve(sockets=[listener])
+                beside.cancel()
+        finally:
+            await application.stop()
+    return 0
+
+
+async def _beside(server: _Server, url: str, on_ready: OnReady | None, background: Background | None) -> None:
+    """Announce the server once it listens, then do the work beside it; a failure stops the server."""
+    try:
+        await server.listening.wait()
+        waiting = None if on_ready is None else on_ready(url)
+        if waiting is not None:
+            await waiting
+        if background is not None:
+            await background(url)
+    except BaseException:
+        server.should_exit = True
+        raise
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the listening socket. Raises `ConfigurationError` when the address is taken or not ours."""
+    try:
+        family, kind, _proto, _name, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as exc:
+        raise ConfigurationError(f"cannot listen on {host} port {port} (--host, --port): {exc.strerror}") from exc
+    listener.listen(BACKLOG)
+    return listener
+
+
+def base_url(listener: socket.socket) -> str:
+    """The URL at which a program on this machine reaches the server."""
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  # every interface, so also the loopback one
+        host = "127.0.0.1" if listener.family == socket.AF_INET else "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with our order of stopping, and an exit code of 0 after a signal."""
+
+    def __init__(self, application: Application, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                http=guarded_http_class(settings),
+                ws=application.sockets.websocket_class,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=round(settings.shutdown_timeout_s),
+            )
+        )
+        self.listening = asyncio.Event()
+        self._application = application
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Unlike uvicorn's own, this does not keep the signal to raise it again at the end: a stop that was asked for
+        # is a success. A second signal ends at once what is still under way.
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._application.drain()
+        await super().shutdown(sockets)
