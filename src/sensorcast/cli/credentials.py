@@ -73,7 +73,8 @@ def token(org: str, role: str, ttl: int, sub: str, **flags: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _store(chosen: Settings) -> AsyncIterator[SqliteStore]:
+async def open_store(chosen: Settings) -> AsyncIterator[SqliteStore]:
+    """Open the store of the settings for the length of a block."""
     store = app.open_store(chosen)
     await store.open()
     try:
@@ -85,18 +86,18 @@ async def _store(chosen: Settings) -> AsyncIterator[SqliteStore]:
 async def new_key(chosen: Settings, organization_id: str, name: str) -> str:
     """Create a key and give its text."""
     key, text = auth.new_api_key(organization_id, name, time.time_ns() // 1_000)
-    async with _store(chosen) as store:
+    async with open_store(chosen) as store:
         await store.create_key(key)
     return text
 
 
 async def _list_keys(chosen: Settings, organization_id: str) -> Sequence[ApiKey]:
-    async with _store(chosen) as store:
+    async with open_store(chosen) as store:
         return await store.list_keys(organization_id)
 
 
 async def _revoke_key(chosen: Settings, organization_id: str, key_id: str) -> bool:
-    async with _store(chosen) as store:
+    async with open_store(chosen) as store:
         return await store.revoke_key(organization_id, key_id, now_us=time.time_ns() // 1_000)
 
 

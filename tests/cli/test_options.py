@@ -1,0 +1,56 @@
+"""Claims about arguments: every setting has its option, every mistake is one line and exit code 2."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from click.testing import CliRunner
+
+from sensorcast.cli import main
+from sensorcast.cli.server import serve
+from sensorcast.settings import Settings
+
+
+def test_every_setting_is_an_option_of_serve() -> None:
+    assert {parameter.name for parameter in serve.params} >= {row.name for row in dataclasses.fields(Settings)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve", "--port", "99999"], "--port (SENSORCAST_PORT) must be between 0 and 65535, not 99999"),
+        (["serve", "--port", "http"], "--port (SENSORCAST_PORT) must be a int, not 'http'"),
+        (["serve", "--no-such-thing"], "No such option '--no-such-thing'"),
+        (["dance"], "No such command 'dance'."),
+        (["token", "--org", "no id"], "--org must be 1 to 128 of A-Z a-z 0-9 _ . : -"),
+        (["token", "--org", "acme", "--ttl", "soon"], "--ttl must be a time like 90s, 30m, 1h or 7d, not 'soon'"),
+        (["token", "--org", "acme", "--ttl", "0h"], "--ttl must be a time like 90s, 30m, 1h or 7d, not '0h'"),
+        (["token", "--org", "acme", "--role", "king"], "Invalid value for '--role'"),
+        (["keys", "create"], "Missing option '--org'."),
+        (["simulate", "--key", "k"], "Missing option '--url'."),
+        (["demo", "--units", "0"], "Invalid value for '--units'"),
+    ],
+)
+def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("sensorcast: ")
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENSORCAST_FLUSH_INTERVAL_MS", "1")
+    result = CliRunner().invoke(main, ["serve"])
+    assert (result.exit_code, "SENSORCAST_FLUSH_INTERVAL_MS" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", [[], ["keys"]])
+def test_no_command_prints_help(command: list[str]) -> None:
+    assert "Commands:" in CliRunner().invoke(main, command).output
+
+
+def test_the_version_is_printed() -> None:
+    assert CliRunner().invoke(main, ["--version"]).output.startswith("sensorcast, version ")

@@ -1,0 +1,86 @@
+"""A web application over a real SQLite store, asked in process, with credentials for two organizations."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sensorcast import web
+from sensorcast.auth import TokenVerifier, mint_token
+from sensorcast.broadcaster import SensorStreamService
+from sensorcast.hub import Hub
+from sensorcast.model import Identity, Reading, Role, reading_id
+from sensorcast.settings import Settings
+from sensorcast.store.sqlite import SqliteStore
+
+NOW_S = 1_760_000_000.0
+NOW_US = int(NOW_S * 1_000_000)
+_SECRET = b"a secret of more than thirty-two bytes"
+
+
+@dataclass
+class Door:
+    """The application, and what a test needs to fill it and to ask it."""
+
+    store: SqliteStore
+    service: SensorStreamService
+    client: httpx.AsyncClient
+    reasons: list[str] = field(default_factory=list)
+    connections: Counter[str] = field(default_factory=Counter)
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def token(self, organization_id: str = "acme", role: Role = Role.VIEWER, *, ttl_s: float = 60.0) -> str:
+        return mint_token(
+            _SECRET, organization_id=organization_id, role=role, subject="somebody", ttl_s=ttl_s, now_s=NOW_S
+        )
+
+    async def get(self, path: str, *, token: str | None = None, **query: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token or self.token()}"}
+        return await self.client.get(path, params=query, headers=headers)
+
+    async def store_readings(self, unit_id: str, ages_s: Sequence[float], organization_id: str = "acme") -> None:
+        await self.store.append([_reading(organization_id, unit_id, NOW_US - int(age * 1e6)) for age in ages_s])
+
+
+def _reading(organization_id: str, unit_id: str, recorded_at_us: int) -> Reading:
+    return Reading(
+        organization_id=organization_id,
+        unit_id=unit_id,
+        id=reading_id(organization_id, unit_id, None, recorded_at_us),
+        recorded_at_us=recorded_at_us,
+        received_at_us=recorded_at_us,
+        temperature=4.5,
+    )
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    settings = Settings(data=str(tmp_path))
+    store = SqliteStore(tmp_path / "readings.db", settings)
+    await store.open()
+    service, connections, reasons = SensorStreamService(Hub()), Counter[str](), list[str]()
+
+    def count(identity: Identity) -> int:
+        return connections[identity.organization_id]
+
+    async def why_not() -> Sequence[str]:
+        return reasons
+
+    sources = web.Sources(
+        store=store,
+        verifier=TokenVerifier(settings, _SECRET),
+        stats=service,
+        connections=count,
+        reasons=why_not,
+        clock_s=lambda: NOW_S,
+    )
+    transport = httpx.ASGITransport(web.application(sources), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        yield Door(store, service, client, reasons, connections)
+    await store.close()
