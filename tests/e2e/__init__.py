@@ -1,1 +1,1 @@
-"""End to end: a started `sensorcast serve`, real HTTP, stock Socket.IO clients. Nothing here imports its insides."""
+"""End to end: a started `sensorcast serve`, real HTTP, stock Socket.IO clients; what outsiders see, nothing else."""

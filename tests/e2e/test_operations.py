@@ -37,11 +37,11 @@ def test_metrics_hold_no_id_from_outside(organization):
     assert "unit-of-the-metrics-test" not in answer.text
 
 
-def test_each_flush_with_readings_writes_one_log_line(organization):
-    before = len(flush_lines(organization.server))
+def test_each_flush_with_readings_writes_one_log_line(start_server):
+    organization = start_server(flush_interval_ms=100).organization()
     organization.post(reading("unit-1"), reading("unit-2"))
-    wait_until(lambda: len(flush_lines(organization.server)) > before, within_s=5, what="a log line of the flush")
-    line = flush_lines(organization.server)[-1]
+    wait_until(lambda: flush_lines(organization.server), within_s=5, what="a log line of the flush")
+    [line] = flush_lines(organization.server)
     assert (line["readings"], line["units"]) == (2, 2)
     assert [name for name in line if name.startswith("duration")]
 
@@ -71,6 +71,15 @@ def test_revoked_key_is_refused_within_its_cache_time(start_server):
     assert key_id in server.run_cli("keys", "list", "--org", organization.name)
     server.run_cli("keys", "revoke", "--org", organization.name, key_id)
     wait_until(lambda: organization.post(reading()).status_code == 401, within_s=3, what="a refused key")
+
+
+def test_key_and_token_from_the_command_line_work(shared_server, browser_client):
+    name = shared_server.organization().name
+    key = shared_server.run_cli("keys", "create", "--org", name, "--name", "gateway").strip()
+    token = shared_server.run_cli("token", "--org", name, "--role", "staff", "--ttl", "5m").strip()
+    client = browser_client(shared_server.url, token=token).connected()
+    answer = shared_server.http.post("/api/ingest/readings", json={"readings": [reading()]}, headers={"X-API-Key": key})
+    client.wait_for_reading(answer.json()["readingIds"][0])
 
 
 def test_key_is_shown_once_and_never_stored_or_logged(organization):
