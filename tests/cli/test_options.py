@@ -45,12 +45,3 @@ def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENSORCAST_FLUSH_INTERVAL_MS", "1")
     result = CliRunner().invoke(main, ["serve"])
     assert (result.exit_code, "SENSORCAST_FLUSH_INTERVAL_MS" in result.stderr) == (2, True)
-
-
-@pytest.mark.parametrize("command", [[], ["keys"]])
-def test_no_command_prints_help(command: list[str]) -> None:
-    assert "Commands:" in CliRunner().invoke(main, command).output
-
-
-def test_the_version_is_printed() -> None:
-    assert CliRunner().invoke(main, ["--version"]).output.startswith("sensorcast, version ")

@@ -6,7 +6,7 @@ Reading order: `queries`, `operations`, `pages`; around them `access` (who may),
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -45,9 +45,9 @@ def routes(sources: Sources) -> list[BaseRoute]:
     ]
 
 
-def application(sources: Sources, *, doors: Sequence[BaseRoute] = ()) -> ASGIApp:
-    """Give the HTTP application: other doors first, then ours; one error form, and headers on every answer."""
-    return SecurityHeaders(Starlette(routes=[*doors, *routes(sources)], exception_handlers=HANDLERS))
+def application(sources: Sources) -> ASGIApp:
+    """Give this door as an ASGI application: one error form, and headers on every answer."""
+    return SecurityHeaders(Starlette(routes=routes(sources), exception_handlers=HANDLERS))
 
 
 __all__ = ["Sources", "application", "routes"]
