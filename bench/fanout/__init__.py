@@ -1,0 +1,1 @@
+"""The fan-out suite: `python -m bench.fanout`."""

@@ -1,0 +1,135 @@
+"""One server under one workload: connect everybody, let it stream, and take the numbers of a window of flushes."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from bench.fanout.feeder import feeding
+from bench.load import Arrivals, connected
+from bench.servers import RunningServer, Workload, free_port, launch, running
+
+WARM_UP_S = 6.0
+"""Peers begin three seconds after the last connection; two flushes more, and code and buffers are warm."""
+RESTING_S = 1.0
+IDLE_S = 0.05
+IDLE_CPU_NS = 2_000_000
+IDLE_DEADLINE_S = 3.0
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What one server needed for one workload."""
+
+    server: str
+    workload: str
+    events: int
+    cpu_us_per_event: float
+    events_per_s: float
+    offered_events_per_s: int
+    connects_per_s: float
+    cpu_us_per_connect: float
+    rss_kib_resting: float
+    """Resident memory per connection when all are connected, before anything is sent."""
+    rss_kib_streaming: float
+    """The same at the end of the measured window."""
+    delivery_ms: dict[str, float]
+    """From the start of the flush to the arrival at the client: p50, p99, max."""
+    bytes_per_event: float
+    lost_connections: int
+    out_of_order: int
+
+
+class _Sample(msgspec.Struct, frozen=True):
+    at_us: int
+    cpu_ns: int
+
+
+def measure(name: str, workload: Workload, *, seconds: float, event_bytes: int) -> Result:
+    """Start a server, run the workload against it, stop it. `event_bytes` is the size of the floor's events."""
+    with tempfile.TemporaryDirectory(prefix="sensorcast-bench-") as folder_name:
+        folder, port = Path(folder_name), free_port()
+        plan = launch(name, workload, port=port, folder=folder, event_bytes=event_bytes)
+        with running(plan, port=port, folder=folder) as server:
+            empty_rss, empty_cpu_ns = server.rss_bytes(), server.cpu_ns()
+            with connected(workload, plan, port=port, folder=folder) as clients:
+                connecting_cpu_ns = server.cpu_ns() - empty_cpu_ns
+                time.sleep(RESTING_S)
+                resting_rss = server.rss_bytes()
+                with feeding(server, workload, plan.api_keys) if plan.api_keys else contextlib.nullcontext():
+                    first, last = _window(server, seconds)
+                streaming_rss = server.rss_bytes()
+                totals, arrivals = clients.finish()
+            started_at = _flush_times(server, arrivals) if plan.api_keys else _seq_is_time
+        inside = _inside(arrivals, first, last)
+        spans_s = (last.at_us - first.at_us) / 1e6
+        events = max(1, len(inside))
+        return Result(
+            server=name,
+            workload=str(workload),
+            events=len(inside),
+            cpu_us_per_event=(last.cpu_ns - first.cpu_ns) / 1e3 / events,
+            events_per_s=len(inside) / spans_s,
+            offered_events_per_s=workload.events_per_flush,
+            connects_per_s=clients.joined.joined / clients.joined.seconds,
+            cpu_us_per_connect=connecting_cpu_ns / 1e3 / max(1, clients.joined.joined),
+            rss_kib_resting=(resting_rss - empty_rss) / 1024 / workload.connections,
+            rss_kib_streaming=(streaming_rss - empty_rss) / 1024 / workload.connections,
+            delivery_ms=_percentiles_ms([at_us - started_at(seq) for seq, at_us in inside]),
+            bytes_per_event=totals.bytes / max(1, totals.events),
+            lost_connections=clients.joined.failed + totals.closed,
+            out_of_order=totals.out_of_order,
+        )
+
+
+def _window(server: RunningServer, seconds: float) -> tuple[_Sample, _Sample]:
+    """Two samples about `seconds` apart, both between two flushes where the server rests between them."""
+    time.sleep(WARM_UP_S)
+    first = _idle_sample(server)
+    time.sleep(seconds - IDLE_S)
+    return first, _idle_sample(server)
+
+
+def _idle_sample(server: RunningServer) -> _Sample:
+    deadline_s = time.monotonic() + IDLE_DEADLINE_S
+    before_ns = server.cpu_ns()
+    while True:
+        time.sleep(IDLE_S)
+        now_ns = server.cpu_ns()
+        if now_ns - before_ns < IDLE_CPU_NS or time.monotonic() > deadline_s:
+            return _Sample(time.time_ns() // 1_000, now_ns)
+        before_ns = now_ns
+
+
+def _inside(arrivals: Arrivals, first: _Sample, last: _Sample) -> list[tuple[int, int]]:
+    start = bisect.bisect_left(arrivals.times_us, first.at_us)
+    end = bisect.bisect_left(arrivals.times_us, last.at_us)
+    return list(zip(arrivals.seqs[start:end], arrivals.times_us[start:end], strict=True))
+
+
+def _seq_is_time(seq: int) -> int:
+    return seq
+
+
+def _flush_times(server: RunningServer, arrivals: Arrivals) -> Callable[[int], int]:
+    """How to find the start of the flush a batch of sensorcast was in: batches are numbered in order."""
+    first_seqs, starts_us = [], []
+    seq = min(arrivals.seqs, default=0)
+    for line in server.flush_lines():
+        ended_us = datetime.fromisoformat(str(line["timestamp"])).timestamp() * 1e6
+        first_seqs.append(seq)
+        starts_us.append(round(ended_us - float(str(line["duration_ms"])) * 1e3))
+        seq += int(str(line["units"]))
+    return lambda seq: starts_us[bisect.bisect_right(first_seqs, seq) - 1]
+
+
+def _percentiles_ms(delays_us: list[int]) -> dict[str, float]:
+    ordered = sorted(delays_us) or [0]
+    last = len(ordered) - 1
+    return {name: ordered[round(last * share)] / 1e3 for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
