@@ -12,12 +12,10 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
-from urllib.parse import parse_qsl
 
-from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.frames import Frame as InboundFrame
 from websockets.frames import Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
@@ -25,8 +23,9 @@ from sensorcast.metrics import CLIENTS_CUT
 from sensorcast.transport import connection as reasons
 from sensorcast.transport.backlog import Backlog
 from sensorcast.transport.connection import Connection
+from sensorcast.transport.opening import Opening, may_deflate, open_websocket, read_request, restart_parser
 from sensorcast.wire.engine_session import Probe
-from sensorcast.wire.engineio import PROBE_ANSWER, EnginePacket, PacketType, Refusal, decode_text
+from sensorcast.wire.engineio import PROBE_ANSWER, EnginePacket, PacketType, decode_text
 from sensorcast.wire.errors import WireError
 from sensorcast.wire.frame import Bundle, Frame
 
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
 LINGER_S: Final = 2.0
 """Time a closing socket has to take our last bytes before it is aborted."""
 _QUIET: Final = logging.getLogger("sensorcast.websocket")
-_WINDOW_BITS: Final = 15
-_DEFLATE: Final = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
-_NOT_FOUND: Final = Refusal(404, 3, "Bad request")
 
 
 class WebSocketCarrier(asyncio.Protocol):
@@ -48,6 +44,7 @@ class WebSocketCarrier(asyncio.Protocol):
         "_backlog",
         "_closing",
         "_connection",
+        "_corked",
         "_deflate",
         "_endpoint",
         "_fragments",
@@ -75,6 +72,7 @@ class WebSocketCarrier(asyncio.Protocol):
         self._closing = False
         self._watched = False
         self._written_bytes = 0
+        self._corked: list[bytes] | None = None
 
     # Opening
 
@@ -82,58 +80,33 @@ class WebSocketCarrier(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def _receive_request(self, data: bytes) -> None:
-        self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
-            if isinstance(event, Request):
-                self._open(event)
-                return
-        # Not a request `websockets` can read (uvicorn has parsed it before, so this is a limit of its own).
-        self._answer(self._protocol.reject(400, "Bad request\n"))
-
-    def _open(self, request: Request) -> None:
-        path, _, query_text = request.path.partition("?")
-        endpoint = self.endpoints.get(path) or self.endpoints.get(path + "/")
-        if endpoint is None:
-            self._refuse(_NOT_FOUND)
+        protocol = self._protocol
+        request = read_request(protocol, data)
+        if request is None:
+            self._answer(protocol.reject(400, "Bad request\n"))
             return
+        opening = open_websocket(protocol, request, self.endpoints)
+        if opening.endpoint is None:
+            self._answer(opening.response)
+        else:
+            self._accept(opening.endpoint, opening)
+
+    def _accept(self, endpoint: Endpoint, opening: Opening) -> None:
         self._endpoint = endpoint
-        query = dict(parse_qsl(query_text, keep_blank_values=True))
-        headers = request.headers
-        refusal = endpoint.refusal(query, "websocket", "GET", origin=headers.get("Origin"), host=headers.get("Host"))
-        if refusal is not None:
-            self._refuse(refusal)
-            return
-        self._configure(endpoint)
-        response = self._protocol.accept(request)
-        if response.status_code != 101:
-            self._answer(response)
-            return
-        self._accept(endpoint, response, request, query)
-
-    def _configure(self, endpoint: Endpoint) -> None:
-        self._protocol.max_message_size = endpoint.limits.timing.max_payload_bytes
-        if endpoint.limits.permessage_deflate:
-            self._protocol.available_extensions = [_DEFLATE]
-
-    def _accept(self, endpoint: Endpoint, response: Response, request: Request, query: Mapping[str, str]) -> None:
-        self._protocol.send_response(response)
+        self._protocol.send_response(opening.response)
+        restart_parser(self._protocol)
+        self._deflate = may_deflate(self._protocol)
         self._transport.set_write_buffer_limits(high=endpoint.limits.outbound_soft_bytes)
         self._flush_protocol()
-        extensions = self._protocol.extensions
-        # A peer that asked for a smaller window cannot read frames that are shared by all; it gets them uncompressed.
-        self._deflate = bool(extensions) and _sends_full_window(extensions[0])
-        sid = query.get("sid")
+        sid = opening.query.get("sid")
         if sid is None:
             peer = self._transport.get_extra_info("peername")
             address = peer[0] if isinstance(peer, tuple) and peer else ""
-            self._connection = endpoint.open(self, address=address, query=query, headers=request.headers)
+            self._connection = endpoint.open(self, address=address, query=opening.query, headers=opening.headers)
         else:
             self._probe = Probe.WAITING
             self._connection = endpoint.connections[sid]
             endpoint.wheel.add(self, endpoint.wheel.now_s + endpoint.limits.timing.upgrade_timeout_s)
-
-    def _refuse(self, refusal: Refusal) -> None:
-        self._answer(self._protocol.reject(refusal.status, refusal.message + "\n"))
 
     def _answer(self, response: Response) -> None:
         self._protocol.send_response(response)
@@ -145,10 +118,27 @@ class WebSocketCarrier(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        protocol = self._protocol
+        # What answers one read leaves in one write: an accepted CONNECT and its greeting, or the acks of many events.
+        self._corked = []
         if self._endpoint is None:
             self._receive_request(data)
-            return
+        else:
+            self._receive_frames(data)
+        self._uncork()
+
+    def _uncork(self) -> None:
+        parts, self._corked = self._corked, None
+        if parts:
+            self._transport.write(b"".join(parts))
+
+    def _put(self, data: bytes) -> None:
+        if self._corked is None:
+            self._transport.write(data)
+        else:
+            self._corked.append(data)
+
+    def _receive_frames(self, data: bytes) -> None:
+        protocol = self._protocol
         protocol.receive_data(data)
         for event in protocol.events_received():
             # After the handshake every event is a frame.
@@ -262,7 +252,7 @@ class WebSocketCarrier(asyncio.Protocol):
                 return
         self._written_bytes += len(data)
         self._endpoint.outbound_bytes += len(data)
-        self._transport.write(data)
+        self._put(data)
 
     def pause_writing(self) -> None:
         """Called by the transport above the soft limit: from now on batches are conflated."""
@@ -356,13 +346,14 @@ class WebSocketCarrier(asyncio.Protocol):
             self._closing = True
             return
         self._closing = True
+        self._uncork()
         self._transport.close()
         self._linger = asyncio.get_running_loop().call_later(LINGER_S, self._transport.abort)
 
     def _flush_protocol(self) -> None:
         data = b"".join(self._protocol.data_to_send())
         if data:
-            self._transport.write(data)
+            self._put(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
@@ -383,10 +374,6 @@ def _close_code(reason: str) -> int:
     if reason == reasons.SERVER_CLOSED:
         return 1001
     return 1008 if reason.startswith(reasons.PROTOCOL_ERROR) else 1000
-
-
-def _sends_full_window(extension: object) -> bool:
-    return isinstance(extension, PerMessageDeflate) and extension.local_max_window_bits == _WINDOW_BITS
 
 
 def websocket_class(endpoints: Sequence[Endpoint]) -> type[WebSocketCarrier]:
