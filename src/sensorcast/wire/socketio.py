@@ -114,7 +114,7 @@ def _decode_attachments(text: str, at: int, limits: DecodeLimits) -> tuple[int, 
     # Two digits are enough for the hard limit of 10; a longer number is refused before it is converted.
     end = text.find("-", at, at + 3)
     digits = text[at:end] if end > at else ""
-    if not digits or not _DIGITS.issuperset(digits):
+    if not digits or not _DIGITS.issuperset(digits) or not int(digits):
         raise WireError("bad attachment count")
     if int(digits) > limits.max_attachments:
         raise WireError(f"more than {limits.max_attachments} binary attachments (setting attachments_max)")
@@ -144,9 +144,13 @@ def _decode_ack_id(text: str, at: int) -> tuple[int, int | None]:
 
 def _decode_json(text: str, limits: DecodeLimits) -> Any:
     try:
-        return strict_json.decode(text, max_depth=limits.max_depth)
+        data = strict_json.decode(text, max_depth=limits.max_depth)
     except JsonError as exc:
         raise WireError(str(exc)) from None
+    if data is None:
+        # No packet carries a bare null; letting it through would make it the same as no payload at all.
+        raise WireError("null is no payload")
+    return data
 
 
 def _check_payload(kind: SocketPacketType, data: Any, ack_id: int | None) -> None:
