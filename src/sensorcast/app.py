@@ -63,7 +63,8 @@ class Application:
             batch_max_bytes=settings.batch_max_bytes,
         )
         keys = KeyRing(self.store.find_key, settings.key_cache_s, time.monotonic)
-        self._ingest = IngestEndpoint(Pipeline(self.store, self.service), keys, settings, clock_s)
+        self._pipeline = Pipeline(self.store, self.service)
+        self._ingest = IngestEndpoint(self._pipeline, keys, settings, clock_s)
         self._web = application(
             Sources(
                 store=self.store,
@@ -106,6 +107,7 @@ class Application:
                     await self._idle.wait()
         except TimeoutError:
             _log.warning("requests_cut_off", requests=self._requests_under_way, setting="shutdown_timeout_s")
+        await self._pipeline.drain()
         await self.service.stop()
         await self.sockets.__aexit__(None, None, None)
 
