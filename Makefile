@@ -40,7 +40,10 @@ format: ## Format the code and fix what the linter can fix
 
 bench: ## Run the measurements of bench/ and print their tables
 	@tools/setup dev
-	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit; done
+	@for script in $$(grep -rl --include='*.py' __main__ bench | sort); do \
+		module=$$(echo "$${script%.py}" | tr / .); \
+		echo "== python -m $$module"; $(BIN)/python -m "$$module" $(ARGS) || exit; \
+	done
 
 docs: ## Write docs/reference/ anew from the tables in the code
 	@tools/setup dev

@@ -8,6 +8,7 @@ Owns names and values; nobody else reads the environment. A setting `flush_inter
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -125,6 +126,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
 
 def _checked(row: dataclasses.Field[Any], given: Any) -> Any:
     value = _converted(row.name, _types()[row.name], given)
+    if isinstance(value, float) and not math.isfinite(value):  # NaN is neither below nor above any bound
+        raise ConfigurationError(f"{_names(row.name)} must be a finite number, not {value}")
     low, high = row.metadata["low"], row.metadata["high"]
     if (low is not None and value < low) or (high is not None and value > high):
         bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
