@@ -5,8 +5,8 @@ Called by the pipeline (append), the app (open, warm start, close), the web door
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
@@ -18,6 +18,28 @@ class ReadingPage(msgspec.Struct, frozen=True, kw_only=True):
 
     readings: Sequence[Reading]
     next_cursor: str | None = None
+
+
+METRIC_PREFIX: Final = "metrics."
+"""A measure is `temperature`, `humidity`, `battery`, `signalStrength`, or this and the name of one of `metrics`."""
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """What the values of one measure were within a bucket."""
+
+    low: float
+    high: float
+    mean: float
+
+
+class Bucket(msgspec.Struct, frozen=True, kw_only=True):
+    """The readings of one unit within a stretch of time, as few numbers. `time_us` is their mean time."""
+
+    start_us: int
+    time_us: int
+    count: int
+    spreads: Mapping[str, Spread]
+    """By measure; a measure that no reading of the bucket has is not there."""
 
 
 class ReadingStore(Protocol):
@@ -65,6 +87,35 @@ class ReadingStore(Protocol):
 
     async def trouble(self) -> str | None:
         """None when writes work; otherwise why they do not, for `/readyz`. Cheap enough to ask every second."""
+        ...
+
+
+class SeriesStore(Protocol):
+    """History made small, for charts. Same promises about organizations and the event loop as `ReadingStore`.
+
+    Buckets begin at `start_us` and every `bucket_us` after it; the last one ends at `end_us`.
+    """
+
+    async def series(
+        self, organization_id: str, unit_id: str, *, measures: Sequence[str], start_us: int, end_us: int, bucket_us: int
+    ) -> list[Bucket]:
+        """The buckets of one unit that hold readings, oldest first, computed from every reading in them."""
+        ...
+
+    async def samples(
+        self,
+        organization_id: str,
+        unit_ids: Sequence[str],
+        *,
+        measure: str,
+        start_us: int,
+        end_us: int,
+        bucket_us: int,
+    ) -> dict[str, list[float | None]]:
+        """Per unit the first value in each bucket, None where it holds none; units that are unknown are left out.
+
+        Costs a look-up per bucket and unit, however many readings there are between.
+        """
         ...
 
 
