@@ -56,6 +56,8 @@ class Gateway:
         namespace.use(self._authenticate)
         namespace.on_connect(self._connected)
         namespace.on_disconnect(self._disconnected)
+        namespace.on_slowed(self._slowed)
+        namespace.on_restored(self._restored)
         namespace.on("get:latest")(self._get_latest)
         namespace.on("get:latest:all")(self._get_latest_all)
         namespace.on("ping")(self._ping)
@@ -101,8 +103,7 @@ class Gateway:
         if membership.follows_all:
             socket.join(Room.organization(membership.identity))
         self._wheel.add(membership, self._wheel.now_s + EXPIRY_CHECK_S)
-        now_us = round(self._clock() * 1_000_000)
-        socket.emit("connection:ack", {"socketId": socket.id, "timestamp": format_time(now_us)})
+        socket.emit("connection:ack", {"socketId": socket.id, "timestamp": self._now_text()})
 
     def _disconnected(self, socket: Socket, _reason: str) -> None:
         membership: Membership = socket.data
@@ -111,6 +112,26 @@ class Gateway:
         self.connections[organization_id] -= 1
         if not self.connections[organization_id]:
             del self.connections[organization_id]
+
+    # Slow clients
+
+    def _slowed(self, socket: Socket) -> None:
+        """Tell a client, once, that from now on it gets only the newest batch of each unit."""
+        membership: Membership = socket.data
+        membership.slow_since = self._now_text()
+        socket.emit("stream:degraded", {"since": membership.slow_since})
+
+    def _restored(self, socket: Socket) -> None:
+        """Tell it that it has caught up: the newest batch of every unit was sent before this.
+
+        What it missed in between is in the history from `since` to `until`.
+        """
+        membership: Membership = socket.data
+        socket.emit("stream:restored", {"since": membership.slow_since, "until": self._now_text()})
+        membership.slow_since = None
+
+    def _now_text(self) -> str:
+        return format_time(round(self._clock() * 1_000_000))
 
     # Requests
 
@@ -164,7 +185,7 @@ def _guarded(
 class Membership:
     """What a socket is in its organization, and until when; an entry of the timer wheel."""
 
-    __slots__ = ("_clock", "_ends_at_s", "_socket", "follows_all", "identity")
+    __slots__ = ("_clock", "_ends_at_s", "_socket", "follows_all", "identity", "slow_since")
 
     def __init__(
         self,
@@ -180,6 +201,8 @@ class Membership:
         self._socket: Socket | None = socket
         self._clock = clock
         self._ends_at_s = ends_at_s
+        self.slow_since: str | None = None
+        """When the client began to lose batches to newer ones; None while it keeps up."""
 
     def end(self) -> None:
         """Let go of the socket, so that the wheel, which keeps this entry a while, keeps nothing else."""
