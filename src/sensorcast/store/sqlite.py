@@ -10,6 +10,7 @@ import asyncio
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -18,9 +19,10 @@ import apsw
 from sensorcast.errors import Unavailable
 from sensorcast.model import ApiKey, Reading, Verdict
 from sensorcast.settings import Settings
-from sensorcast.store import ReadingPage
+from sensorcast.store import Bucket, ReadingPage
 from sensorcast.store.sqlite_file import open_failure, open_reader, translate
 from sensorcast.store.sqlite_rows import SELECT_READING, decode_cursor, encode_cursor, from_row
+from sensorcast.store.sqlite_series import select_samples, select_series
 from sensorcast.store.sqlite_writer import SqliteWriter
 
 T = TypeVar("T")
@@ -70,9 +72,9 @@ class SqliteStore:
     async def open(self) -> None:
         try:
             await self._writer.start()
-            self._readers = _Readers(self._path, self._settings)
         except (apsw.Error, OSError) as exc:
             raise open_failure(exc, self._path) from exc
+        self._readers = _Readers(self._path, self._settings)
 
     async def close(self) -> None:
         readers, self._readers = self._readers, None
@@ -100,14 +102,38 @@ class SqliteStore:
         page = found[:limit]
         return ReadingPage(readings=page, next_cursor=encode_cursor(page[-1]) if len(found) > limit else None)
 
+    async def series(
+        self, organization_id: str, unit_id: str, *, measures: Sequence[str], start_us: int, end_us: int, bucket_us: int
+    ) -> list[Bucket]:
+        span = {"start_us": start_us, "end_us": end_us, "bucket_us": bucket_us}
+        return await self._query(
+            lambda connection: select_series(connection, (organization_id, unit_id), measures, **span)
+        )
+
+    async def samples(
+        self,
+        organization_id: str,
+        unit_ids: Sequence[str],
+        *,
+        measure: str,
+        start_us: int,
+        end_us: int,
+        bucket_us: int,
+    ) -> dict[str, list[float | None]]:
+        span = {"start_us": start_us, "end_us": end_us, "bucket_us": bucket_us}
+        return await self._query(
+            lambda connection: select_samples(connection, organization_id, unit_ids, measure, **span)
+        )
+
     async def trouble(self) -> str | None:
         if self._readers is None:
             return "the store is closed"
         failure = self._writer.failure
         # Nothing may be sent here while we say we are not ready, so healing must be found out by a write of our own.
         if failure is not None and (self._probe is None or self._probe.done()):
-            self._probe = self._writer.change(_rewrite_version)
-            self._probe.add_done_callback(_mark_seen)
+            with suppress(Unavailable):  # the queue is full: the work in it will tell as well
+                self._probe = self._writer.change(_rewrite_version)
+                self._probe.add_done_callback(_mark_seen)
         return failure
 
     async def create_key(self, key: ApiKey) -> None:
@@ -147,12 +173,12 @@ class SqliteStore:
 
 
 class _Readers:
-    """A few query-only connections, each used by one thread at a time."""
+    """A few query-only connections, opened when first needed, each used by one thread at a time."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
+        self._path = path
+        self._settings = settings
         self._idle: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
-        for _ in range(_READERS):
-            self._idle.put(open_reader(path, settings.store_busy_timeout_ms))
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="sensorcast-sqlite-reader")
         self._waiting = 0
 
@@ -173,13 +199,20 @@ class _Readers:
             self._idle.get().close()
 
     def _with_connection(self, query: Callable[[apsw.Connection], T]) -> T:
-        connection = self._idle.get()
         try:
-            return query(connection)
+            connection = self._take()
+            try:
+                return query(connection)
+            finally:
+                self._idle.put(connection)
         except apsw.Error as exc:
             raise translate(exc) from exc
-        finally:
-            self._idle.put(connection)
+
+    def _take(self) -> apsw.Connection:
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            return open_reader(self._path, self._settings.store_busy_timeout_ms)
 
 
 def _to_key(row: tuple[Any, ...]) -> ApiKey:

@@ -34,8 +34,10 @@ def open_writer(path: Path, busy_timeout_ms: int) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     try:
         _prepare(connection, busy_timeout_ms, _WRITER_CACHE_KIB)
+        connection.transaction_mode = "IMMEDIATE"
         _check_owner(connection, path)
-        connection.pragma("journal_mode", "wal")
+        if connection.pragma("journal_mode", "wal") != "wal":
+            raise ConfigurationError(f"{path} cannot be used in WAL mode", hint="Put `data` on a local disk.")
         connection.pragma("synchronous", "full")
         # The writer checkpoints by itself, after it has answered; see `sqlite_writer`.
         connection.pragma("wal_autocheckpoint", 0)
@@ -50,13 +52,17 @@ def open_writer(path: Path, busy_timeout_ms: int) -> apsw.Connection:
 def open_reader(path: Path, busy_timeout_ms: int) -> apsw.Connection:
     """Open the existing database for queries only."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    _prepare(connection, busy_timeout_ms, _READER_CACHE_KIB)
-    connection.pragma("query_only", True)
+    try:
+        _prepare(connection, busy_timeout_ms, _READER_CACHE_KIB)
+        connection.pragma("query_only", True)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-def translate(error: apsw.Error) -> SensorcastError:
-    """Say what an error of SQLite means to a caller of the store."""
+def translate(error: Exception) -> SensorcastError:
+    """Say what an error of SQLite or of its file means to a caller of the store."""
     match error:
         case apsw.FullError():
             return StorageFull("the disk of the database is full", retry_after_s=5)
@@ -64,7 +70,7 @@ def translate(error: apsw.Error) -> SensorcastError:
             return Unavailable("the database is locked by another process", hint=_BUSY_HINT, retry_after_s=1)
         case apsw.CorruptError() | apsw.NotADBError():
             return Unavailable("the database file is damaged", hint="Restore it from a backup.", retry_after_s=60)
-        case apsw.IOError():
+        case apsw.IOError() | OSError():
             return Unavailable("the disk of the database reports an error", retry_after_s=5)
         case _:
             return Unavailable("the database cannot be used", retry_after_s=5)
@@ -107,9 +113,7 @@ def _migrate(connection: apsw.Connection, path: Path) -> None:
     newest = max(migrations)
     if connection.pragma("user_version") == newest:
         return
-    connection.execute("BEGIN IMMEDIATE")
-    with_rollback = True
-    try:
+    with connection:  # IMMEDIATE, as set in open_writer: of two processes one waits here
         version = connection.pragma("user_version")
         if version > newest:
             raise ConfigurationError(
@@ -119,11 +123,6 @@ def _migrate(connection: apsw.Connection, path: Path) -> None:
             connection.execute(migrations[number])
         connection.pragma("application_id", _APPLICATION_ID)
         connection.pragma("user_version", newest)
-        connection.execute("COMMIT")
-        with_rollback = False
-    finally:
-        if with_rollback and connection.in_transaction:
-            connection.execute("ROLLBACK")
 
 
 def _migrations() -> dict[int, str]:

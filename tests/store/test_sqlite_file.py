@@ -1,0 +1,131 @@
+"""The database file: private, durable, migrated once, and never another program's."""
+
+from __future__ import annotations
+
+import multiprocessing
+import stat
+from pathlib import Path
+
+import apsw
+import pytest
+
+from sensorcast.errors import ConfigurationError, SensorcastError, StorageFull, Unavailable
+from sensorcast.store.sqlite_file import open_failure, open_reader, open_writer, translate
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "readings.db"
+
+
+def test_a_new_database_is_in_wal_mode_and_fully_synchronous(path: Path) -> None:
+    connection = open_writer(path, 100)
+    assert connection.pragma("journal_mode") == "wal"
+    assert connection.pragma("synchronous") == 2
+    assert connection.pragma("user_version") == 1
+    assert connection.pragma("application_id") != 0
+    connection.close()
+
+
+def test_folder_and_files_are_for_their_owner_only(path: Path) -> None:
+    connection = open_writer(path, 100)
+    modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
+    connection.close()
+    assert modes == {"readings.db": 0o600, "readings.db-wal": 0o600, "readings.db-shm": 0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_opening_again_changes_nothing(path: Path) -> None:
+    open_writer(path, 100).close()
+    before = path.read_bytes()
+    open_writer(path, 100).close()
+    assert path.read_bytes() == before
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    with apsw.Connection(str(path)) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match="another program"):
+        open_writer(path, 100)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_schema_is_refused(path: Path) -> None:
+    connection = open_writer(path, 100)
+    connection.pragma("user_version", 9_999)
+    connection.close()
+    with pytest.raises(ConfigurationError, match="schema version 9999, this program knows 1"):
+        open_writer(path, 100)
+
+
+def test_readers_cannot_write(path: Path) -> None:
+    writer = open_writer(path, 100)
+    reader = open_reader(path, 100)
+    with pytest.raises(apsw.ReadOnlyError):
+        reader.execute("DELETE FROM readings")
+    reader.close()
+    writer.close()
+
+
+def test_a_reader_does_not_create_a_database(path: Path) -> None:
+    path.parent.mkdir()
+    with pytest.raises(apsw.CantOpenError):
+        open_reader(path, 100).execute("SELECT 1 FROM readings")
+    assert not path.exists()
+
+
+def _open_once(path: Path, start: object) -> None:
+    start.wait()  # type: ignore[attr-defined]
+    open_writer(path, 5_000).close()
+
+
+def test_several_processes_may_create_it_at_once(path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(3)
+    processes = [context.Process(target=_open_once, args=(path, start)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (apsw.FullError("x"), StorageFull, "full"),
+        (apsw.BusyError("x"), Unavailable, "locked"),
+        (apsw.LockedError("x"), Unavailable, "locked"),
+        (apsw.CorruptError("x"), Unavailable, "damaged"),
+        (apsw.NotADBError("x"), Unavailable, "damaged"),
+        (apsw.IOError("x"), Unavailable, "disk"),
+        (FileNotFoundError("x"), Unavailable, "disk"),
+        (apsw.CantOpenError("x"), Unavailable, "cannot be used"),
+        (ConfigurationError("x"), Unavailable, "cannot be used"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_each_error_has_one_meaning(error: Exception, kind: type[SensorcastError], words: str) -> None:
+    meaning = translate(error)
+    assert type(meaning) is kind
+    assert words in meaning.message
+    assert meaning.retryable
+    assert (meaning.retry_after_s or 0) > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (apsw.NotADBError("x"), "not a sound SQLite database"),
+        (apsw.BusyError("x"), "locked by another process"),
+        (PermissionError(13, "Permission denied"), "cannot be opened"),
+    ],
+    ids=["no database", "locked", "permission"],
+)
+def test_a_failed_start_says_why_and_what_to_do(error: apsw.Error | OSError, words: str) -> None:
+    failure = open_failure(error, Path("readings.db"))
+    assert words in failure.message
+    assert failure.hint

@@ -1,0 +1,65 @@
+"""Rows of readings and cursors; what the contract suite cannot see from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+from sensorcast.model import Verdict
+from sensorcast.store import sqlite_rows
+from sensorcast.store.sqlite_file import open_writer
+from sensorcast.store.sqlite_rows import UnitNumbers, decode_cursor, encode_cursor, insert_judged, insert_new, to_row
+from tests.readings import reading, series
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> apsw.Connection:
+    return open_writer(tmp_path / "readings.db", 100)
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 200])
+def test_any_number_of_rows_is_inserted_in_chunks(connection: apsw.Connection, count: int) -> None:
+    numbers = UnitNumbers(connection)
+    assert insert_new(connection, [to_row(item, numbers) for item in series(count)])
+    assert connection.execute("SELECT count(*) FROM readings").get == count
+    connection.close()
+
+
+def test_one_known_row_makes_the_fast_insert_say_no(connection: apsw.Connection) -> None:
+    numbers = UnitNumbers(connection)
+    rows = [to_row(item, numbers) for item in series(100)]
+    insert_new(connection, rows[70:71])
+    assert not insert_new(connection, rows)
+    connection.close()
+
+
+def test_the_judged_insert_counts_an_earlier_row_across_chunks(connection: apsw.Connection) -> None:
+    numbers = UnitNumbers(connection)
+    rows = [to_row(item, numbers) for item in series(100)]
+    assert insert_judged(connection, rows + rows) == [Verdict.STORED] * 100 + [Verdict.DUPLICATE] * 100
+    connection.close()
+
+
+def test_units_of_equal_name_in_two_organizations_have_different_numbers(connection: apsw.Connection) -> None:
+    numbers = UnitNumbers(connection)
+    first, second = numbers.of(("a", "u")), numbers.of(("b", "u"))
+    assert first[0] != second[0]
+    assert first[1] != second[1]
+    assert UnitNumbers(connection).of(("b", "u")) == second
+    connection.close()
+
+
+def test_the_cache_of_units_is_bounded(connection: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_rows, "_CACHED_UNITS", 3)
+    numbers = UnitNumbers(connection)
+    first = [numbers.of(("a", f"u{number}")) for number in range(8)]
+    assert [numbers.of(("a", f"u{number}")) for number in range(8)] == first
+    connection.close()
+
+
+@pytest.mark.parametrize("device_id", [None, "d", "a:b.c-d_e", "0/1".replace("/", ":")])
+def test_a_cursor_says_what_was_put_in(device_id: str | None) -> None:
+    item = reading(at_us=-(10**15), device_id=device_id)
+    assert decode_cursor(encode_cursor(item)) == (item.recorded_at_us, device_id or "")
