@@ -31,6 +31,7 @@ class Totals(msgspec.Struct, frozen=True):
 
     events: int
     bytes: int
+    """Of the WebSocket frames that carried these events."""
     closed: int
     out_of_order: int
     fewest: int

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 
 from bench.fanout.feeder import feeding
-from bench.load import Arrivals, connected
-from bench.servers import RunningServer, Workload, free_port, launch, running
+from bench.load import Arrivals
+from bench.servers import RunningServer, Workload
+from bench.session import session
 
 WARM_UP_S = 6.0
 """Peers begin three seconds after the last connection; two flushes more, and code and buffers are warm."""
-RESTING_S = 1.0
 IDLE_S = 0.05
 IDLE_CPU_NS = 2_000_000
 IDLE_DEADLINE_S = 3.0
@@ -53,37 +51,28 @@ class _Sample(msgspec.Struct, frozen=True):
 
 def measure(name: str, workload: Workload, *, seconds: float, event_bytes: int) -> Result:
     """Start a server, run the workload against it, stop it. `event_bytes` is the size of the floor's events."""
-    with tempfile.TemporaryDirectory(prefix="sensorcast-bench-") as folder_name:
-        folder, port = Path(folder_name), free_port()
-        plan = launch(name, workload, port=port, folder=folder, event_bytes=event_bytes)
-        with running(plan, port=port, folder=folder) as server:
-            empty_rss, empty_cpu_ns = server.rss_bytes(), server.cpu_ns()
-            with connected(workload, plan, port=port, folder=folder) as clients:
-                connecting_cpu_ns = server.cpu_ns() - empty_cpu_ns
-                time.sleep(RESTING_S)
-                resting_rss = server.rss_bytes()
-                with feeding(server, workload, plan.api_keys) if plan.api_keys else contextlib.nullcontext():
-                    first, last = _window(server, seconds)
-                streaming_rss = server.rss_bytes()
-                totals, arrivals = clients.finish()
-            started_at = _flush_times(server, arrivals) if plan.api_keys else _seq_is_time
+    with session(name, workload, event_bytes=event_bytes) as run:
+        api_keys = run.plan.api_keys
+        with feeding(run.server, workload, api_keys) if api_keys else contextlib.nullcontext():
+            first, last = _window(run.server, seconds)
+        rss_kib_streaming = run.rss_kib()
+        totals, arrivals = run.clients.finish()
+        started_at = _flush_times(run.server, arrivals) if api_keys else _seq_is_time
         inside = _inside(arrivals, first, last)
-        spans_s = (last.at_us - first.at_us) / 1e6
-        events = max(1, len(inside))
         return Result(
             server=name,
             workload=str(workload),
             events=len(inside),
-            cpu_us_per_event=(last.cpu_ns - first.cpu_ns) / 1e3 / events,
-            events_per_s=len(inside) / spans_s,
+            cpu_us_per_event=(last.cpu_ns - first.cpu_ns) / 1e3 / max(1, len(inside)),
+            events_per_s=len(inside) / (last.at_us - first.at_us) * 1e6,
             offered_events_per_s=workload.events_per_flush,
-            connects_per_s=clients.joined.joined / clients.joined.seconds,
-            cpu_us_per_connect=connecting_cpu_ns / 1e3 / max(1, clients.joined.joined),
-            rss_kib_resting=(resting_rss - empty_rss) / 1024 / workload.connections,
-            rss_kib_streaming=(streaming_rss - empty_rss) / 1024 / workload.connections,
+            connects_per_s=run.connects_per_s,
+            cpu_us_per_connect=run.cpu_us_per_connect,
+            rss_kib_resting=run.rss_kib_resting,
+            rss_kib_streaming=rss_kib_streaming,
             delivery_ms=_percentiles_ms([at_us - started_at(seq) for seq, at_us in inside]),
             bytes_per_event=totals.bytes / max(1, totals.events),
-            lost_connections=clients.joined.failed + totals.closed,
+            lost_connections=run.clients.joined.failed + totals.closed,
             out_of_order=totals.out_of_order,
         )
 

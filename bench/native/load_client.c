@@ -5,8 +5,8 @@
  * CONNECT_FILE holds one CONNECT payload (JSON) a line; connection i uses line i modulo their number. At most IN_FLIGHT
  * handshakes are under way at a time; a connection counts as made when the server has answered its CONNECT. Prints one
  * JSON line when all are made, and another when standard input ends. ARRIVALS_FILE then holds one record for each batch:
- * two unsigned 64-bit integers, its `seq` and its arrival in microseconds since 1970. One thread, epoll, no allocation
- * per message, so that what is measured is the server.
+ * two unsigned 64-bit integers, its `seq` and its arrival in microseconds since 1970. `bytes` counts the frames of
+ * batches only. One thread, epoll, no allocation per message, so that what is measured is the server.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -40,6 +40,7 @@ struct connection {
     unsigned char header[10];  /* frame header as far as it has come */
     int header_length;
     int opcode;
+    uint64_t frame_bytes;
     uint64_t payload_left;
     char head[HEAD_BYTES];
     int head_length;
@@ -63,7 +64,7 @@ static char *connect_lines[MAX_CONNECT_LINES];
 static int connect_line_count;
 static struct arrival *arrivals;
 static size_t arrival_count, arrival_capacity;
-static uint64_t received_bytes, out_of_order;
+static uint64_t batch_bytes, out_of_order;
 
 static uint64_t now_us(void) {
     struct timespec now;
@@ -150,6 +151,7 @@ static void note_batch(struct connection *c, uint64_t at_us) {
     if (seq < c->last_seq) out_of_order++;
     c->last_seq = seq;
     c->events++;
+    batch_bytes += c->frame_bytes;
     if (arrival_count == arrival_capacity) {
         arrival_capacity = arrival_capacity ? arrival_capacity * 2 : 1 << 20;
         arrivals = realloc(arrivals, arrival_capacity * sizeof *arrivals);
@@ -196,6 +198,7 @@ static size_t take_header(struct connection *c, const unsigned char *bytes, size
         c->payload_left = whole == 2 ? (uint64_t)marker : 0;
         for (int i = 2; i < whole; i++) c->payload_left = c->payload_left << 8 | c->header[i];
         c->opcode = c->header[0] & 15;
+        c->frame_bytes = c->payload_left + whole;
         c->head_length = 0;
         c->stage = FRAME_PAYLOAD;
         break;
@@ -250,7 +253,6 @@ static void on_ready(struct connection *c, uint32_t events) {
         if (length == 0 || errno != EAGAIN) finish(c);
         return;
     }
-    received_bytes += length;
     on_bytes(c, buffer, length, now_us());
 }
 
@@ -306,6 +308,6 @@ int main(int argc, char **argv) {
     }
     write_arrivals(argv[5]);
     printf("{\"events\":%zu,\"bytes\":%lu,\"closed\":%d,\"out_of_order\":%lu,\"fewest\":%lu,\"most\":%lu}\n", arrival_count,
-           received_bytes, closed_later, out_of_order, fewest, most);
+           batch_bytes, closed_later, out_of_order, fewest, most);
     return 0;
 }

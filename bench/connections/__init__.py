@@ -1,0 +1,1 @@
+"""The connection suite: `python -m bench.connections`."""
