@@ -40,10 +40,7 @@ format: ## Format the code and fix what the linter can fix
 
 bench: ## Run the measurements of bench/ and print their tables
 	@tools/setup dev
-	@for script in $$(grep -rl --include='*.py' __main__ bench | sort); do \
-		module=$$(echo "$${script%.py}" | tr / .); \
-		echo "== python -m $$module"; $(BIN)/python -m "$$module" $(ARGS) || exit; \
-	done
+	@$(BIN)/python -m bench $(ARGS)
 
 docs: ## Write docs/reference/ anew from the tables in the code
 	@tools/setup dev
