@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +32,6 @@ class Door:
     client: httpx.AsyncClient
     reasons: list[str] = field(default_factory=list)
     connections: Counter[str] = field(default_factory=Counter)
-    _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def token(self, organization_id: str = "acme", role: Role = Role.VIEWER, *, ttl_s: float = 60.0) -> str:
         return mint_token(
@@ -42,7 +40,7 @@ class Door:
 
     async def get(self, path: str, *, token: str | None = None, **query: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token or self.token()}"}
-        return await self.client.get(path, params=query, headers=headers)
+        return await self.client.get(path, params=query or None, headers=headers)
 
     async def store_readings(self, unit_id: str, ages_s: Sequence[float], organization_id: str = "acme") -> None:
         await self.store.append([_reading(organization_id, unit_id, NOW_US - int(age * 1e6)) for age in ages_s])

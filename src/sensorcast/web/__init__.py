@@ -1,32 +1,39 @@
 """The web door: query API, numbers for operators, API description and the dashboard.
 
-Reading order: `queries`, `operations`, `pages`; around them `access` (who may), `parameters` (what was asked),
-`answers` (what goes out), `errors` and `security` (on every answer). The invariant: this door only reads.
+Reading order: `queries`, `series`, `export`, `operations`, `pages`; around them `access` (who may), `parameters` (what
+was asked), `answers` (what goes out), `errors` and `security` (on every answer). The invariant: this door only reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from sensorcast.store import ReadingStore
+from sensorcast.store import ReadingStore, SeriesStore
 from sensorcast.web import pages
 from sensorcast.web.access import Access, Verifier
 from sensorcast.web.errors import HANDLERS
+from sensorcast.web.export import Export
 from sensorcast.web.operations import ConnectionCount, Operations, Reasons, StatsSource
 from sensorcast.web.queries import Queries
 from sensorcast.web.security import SecurityHeaders
+from sensorcast.web.series import Charts
+
+
+class Store(ReadingStore, SeriesStore, Protocol):
+    """Readings as they are, and made small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """What the web door reads from."""
 
-    store: ReadingStore
+    store: Store
     verifier: Verifier
     stats: StatsSource
     connections: ConnectionCount
@@ -40,6 +47,8 @@ def routes(sources: Sources) -> list[BaseRoute]:
     access = Access(sources.verifier, sources.clock_s)
     return [
         *Queries(sources.store, access).routes(),
+        *Export(sources.store, access).routes(),
+        *Charts(sources.store, access).routes(),
         *Operations(access, sources.stats, sources.connections, sources.reasons).routes(),
         *pages.routes(),
     ]

@@ -16,32 +16,32 @@ from sensorcast.stream.outgoing import UnitReading
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Common form: camelCase, fields that may be absent are left out."""
 
 
-class Unit(_Answer, frozen=True):
+class Unit(Answer, frozen=True):
     """A unit and its newest reading."""
 
     unit_id: str
     latest: UnitReading
 
 
-class UnitList(_Answer, frozen=True):
+class UnitList(Answer, frozen=True):
     """Units by id. `nextCursor` is there when there are more."""
 
     units: Sequence[Unit]
     next_cursor: str | None = None
 
 
-class ReadingList(_Answer, frozen=True):
+class ReadingList(Answer, frozen=True):
     """Readings, newest first. `nextCursor` is there when there are more."""
 
     readings: Sequence[UnitReading]
     next_cursor: str | None = None
 
 
-class Flush(_Answer, frozen=True):
+class Flush(Answer, frozen=True):
     """What the last flush carried."""
 
     readings: int
@@ -49,7 +49,7 @@ class Flush(_Answer, frozen=True):
     duration_ms: float
 
 
-class Stats(_Answer, frozen=True):
+class Stats(Answer, frozen=True):
     """What this node holds for the organization now."""
 
     buffered_readings: int
@@ -59,21 +59,21 @@ class Stats(_Answer, frozen=True):
     flush: Flush
 
 
-class Health(_Answer, frozen=True):
+class Health(Answer, frozen=True):
     """The process answers."""
 
     status: Literal["ok"]
     version: str
 
 
-class Readiness(_Answer, frozen=True):
+class Readiness(Answer, frozen=True):
     """Whether the server can do its work, and why not."""
 
     ready: bool
     reasons: Sequence[str]
 
 
-class Problem(_Answer, frozen=True):
+class Problem(Answer, frozen=True):
     """What went wrong: `code` for programs, `message` for people, `hint` says what to do."""
 
     code: str
@@ -81,7 +81,7 @@ class Problem(_Answer, frozen=True):
     hint: str | None = None
 
 
-class ProblemAnswer(_Answer, frozen=True):
+class ProblemAnswer(Answer, frozen=True):
     """Every answer that is not a success."""
 
     error: Problem

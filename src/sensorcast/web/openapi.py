@@ -16,7 +16,7 @@ from msgspec import Meta
 from sensorcast import __version__
 from sensorcast.model import ID_PATTERN
 from sensorcast.stream.outgoing import UnitReading
-from sensorcast.web import answers, operations, queries
+from sensorcast.web import answers, export, operations, queries, series
 
 INGEST_PATH: Final = "/api/ingest/readings"
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -70,6 +70,8 @@ _TYPES: Final = (
     UnitReading,
     answers.UnitList,
     answers.ReadingList,
+    series.Series,
+    series.Samples,
     answers.Stats,
     answers.Health,
     answers.Readiness,
@@ -92,6 +94,10 @@ _SPAN: Final = {
     "start": "First recordedAt, RFC 3339 with zone.",
     "end": "The recordedAt before which the answer ends, RFC 3339 with zone.",
 }
+_CHART: Final = {
+    "points": "Most moments to answer, a whole number.",
+    "measure": "temperature, humidity, battery, signalStrength or metrics.<name>.",
+}
 _LOOKUP: Final = ("401", "404", "422", "503")
 
 
@@ -108,6 +114,8 @@ class Operation:
     credential: str | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     problems: Sequence[str] = ()
+    media_type: str = "text/plain"
+    """Of an answer that is not JSON."""
 
 
 OPERATIONS: Final = (
@@ -141,6 +149,30 @@ OPERATIONS: Final = (
         summary="Newest reading of a unit",
         answer="UnitReading",
         credential="token",
+        problems=_LOOKUP,
+    ),
+    Operation(
+        path=export.EXPORT_PATH,
+        summary="History of a unit as CSV, newest first",
+        credential="token",
+        query=_SPAN,
+        problems=_LOOKUP,
+        media_type="text/csv",
+    ),
+    Operation(
+        path=series.SERIES_PATH,
+        summary="History of a unit made small, for charts: lowest, highest and mean value per bucket of time",
+        answer="Series",
+        credential="token",
+        query=_SPAN | _CHART,
+        problems=_LOOKUP,
+    ),
+    Operation(
+        path=series.SAMPLES_PATH,
+        summary="One value per bucket of time for many units, for small charts",
+        answer="Samples",
+        credential="token",
+        query={"unit": f"Unit id; may be repeated up to {series.UNITS_MAX} times."} | _SPAN | _CHART,
         problems=_LOOKUP,
     ),
     Operation(
@@ -193,7 +225,7 @@ def address(path: str) -> str:
 
 
 def _described(operation: Operation) -> dict[str, Any]:
-    success = _json(operation.answer) if operation.answer else {"text/plain": {"schema": {"type": "string"}}}
+    success = _json(operation.answer) if operation.answer else {operation.media_type: {"schema": {"type": "string"}}}
     described: dict[str, Any] = {
         "summary": operation.summary,
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation.query)],

@@ -22,13 +22,13 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _LONGEST_DIGITS: Final = 9
 
 
-def check_names(query: QueryParams, allowed: frozenset[str]) -> None:
-    """Raise `InvalidRequest` for a parameter that is unknown here or given twice."""
+def check_names(query: QueryParams, allowed: frozenset[str], *, repeatable: frozenset[str] = frozenset()) -> None:
+    """Raise `InvalidRequest` for a parameter that is unknown here, or given twice and not repeatable."""
     seen: set[str] = set()
     for name, _ in query.multi_items():
         if name not in allowed:
             raise InvalidRequest("there is a parameter not known here", hint=f"known are {', '.join(sorted(allowed))}")
-        if name in seen:
+        if name in seen - repeatable:
             raise InvalidRequest(f"{name} is given more than once")
         seen.add(name)
 

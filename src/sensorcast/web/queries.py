@@ -63,7 +63,7 @@ class Queries:
 
     async def readings(self, request: Request) -> Response:
         """Answer the history of a unit, newest first."""
-        identity, unit_id = self._access.member(request), _unit_id(request)
+        identity, unit_id = self._access.member(request), unit_id_of(request)
         query = request.query_params
         parameters.check_names(query, _HISTORY)
         start_us, end_us = parameters.span_us(query)
@@ -83,7 +83,7 @@ class Queries:
 
     async def latest(self, request: Request) -> Response:
         """Answer the newest reading of a unit."""
-        identity, unit_id = self._access.member(request), _unit_id(request)
+        identity, unit_id = self._access.member(request), unit_id_of(request)
         parameters.check_names(request.query_params, _NONE)
         return json_response(await self._newest(identity.organization_id, unit_id))
 
@@ -96,7 +96,8 @@ class Queries:
         return unit_reading(page.readings[0])
 
 
-def _unit_id(request: Request) -> str:
+def unit_id_of(request: Request) -> str:
+    """Give the unit id in the path. Raises `NotFound` for what cannot be one."""
     unit_id: str = request.path_params["unit_id"]
     if not is_valid_id(unit_id):
         raise NotFound(UNKNOWN)

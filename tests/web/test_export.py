@@ -1,0 +1,44 @@
+"""Claims about CSV exports: complete, in the usual form, and harmless in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from sensorcast.web.export import HEADER, csv_lines
+
+from .conftest import Door
+
+_PATH = "/api/orgs/acme/units/fridge-a/readings.csv"
+
+
+async def test_an_export_holds_every_reading_of_the_span_newest_first(door: Door) -> None:
+    await door.store_readings("fridge-a", range(5_000))
+    answer = await door.get(_PATH, end="2025-10-09T08:53:20Z")
+    header, *rows = csv.reader(answer.text.splitlines())
+    assert tuple(header) == HEADER
+    assert len(rows) == 4_999
+    times = [row[0] for row in rows]
+    assert times == sorted(set(times), reverse=True)
+    assert rows[0][1:4] == ["fridge-a", "", "4.5"]
+
+
+async def test_an_export_is_a_file_to_keep(door: Door) -> None:
+    headers = (await door.get(_PATH)).headers
+    assert headers["content-type"] == "text/csv; charset=utf-8"
+    assert headers["content-disposition"] == 'attachment; filename="fridge-a.csv"'
+
+
+async def test_trouble_with_the_store_is_still_an_error_answer(door: Door) -> None:
+    await door.store.close()
+    assert (await door.get(_PATH)).status_code == 503
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
+def test_text_that_looks_like_a_formula_is_made_harmless(start: str) -> None:
+    assert next(csv.reader([csv_lines([[f"{start}cmd"]])])) == [f"'{start}cmd"]
+
+
+def test_numbers_stay_numbers() -> None:
+    assert csv_lines([[-4.5, None, 'a "quoted", text']]) == '-4.5,,"a ""quoted"", text"\r\n'
