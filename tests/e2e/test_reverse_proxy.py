@@ -1,0 +1,68 @@
+"""Behind nginx, with the configuration that the documentation recommends (but for TLS, which needs a name)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from tests.support.server import free_port, reading
+from tests.support.waiting import wait_until
+
+from .test_documentation import answers, blocks
+
+AROUND = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+{documented}
+}}
+"""
+
+
+@pytest.fixture
+def proxied(shared_server, tmp_path):
+    """The address of an nginx before the shared server."""
+    port = free_port()
+    [documented] = blocks("docs/how-to/reverse-proxy.md", "nginx")
+    documented = re.sub(r"^\s*ssl_certificate.*\n", "", documented, flags=re.MULTILINE)
+    documented = documented.replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
+    documented = documented.replace("127.0.0.1:8080", f"127.0.0.1:{shared_server.port}")
+    configuration = tmp_path / "nginx.conf"
+    configuration.write_text(AROUND.format(folder=tmp_path, documented=documented))
+    process = subprocess.Popen(
+        ["nginx", "-c", str(configuration), "-p", str(tmp_path), "-e", str(tmp_path / "error.log")],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+    )
+    wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), within_s=10, what="nginx")
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]], ids="+".join)
+def test_stock_client_gets_readings_through_nginx(proxied, organization, browser_client, transports):
+    client = browser_client(proxied, token=organization.viewer_token, transports=transports).connected()
+    if transports[-1] == "websocket":
+        connected_with = client.wait_for("connect")["transport"]
+        assert connected_with == "websocket" or client.wait_for("upgrade")["transport"] == "websocket"
+    [reading_id] = organization.post(reading("unit-1")).json()["readingIds"]
+    client.wait_for_reading(reading_id)
+
+
+def test_page_of_the_proxys_own_origin_may_connect_and_no_other(proxied, organization, browser_client):
+    friend = browser_client(proxied, token=organization.viewer_token, extraHeaders={"Origin": proxied})
+    friend.connected()
+    stranger = browser_client(
+        proxied, token=organization.viewer_token, extraHeaders={"Origin": "http://elsewhere.example"}
+    )
+    stranger.wait_for("connect_error")

@@ -1,0 +1,1 @@
+"""The project's own checks find what they are there to find."""
