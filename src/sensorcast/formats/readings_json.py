@@ -61,6 +61,7 @@ _RULES: Final = {
 }
 """The rule of each field in words, for the people whose item was refused."""
 
+_NO_VALUES: Final = "at least one of temperature, humidity, battery, signalStrength and metrics must have a value"
 _FIELD: Final = re.compile(r"`\$\.(\w+)|field `(\w+)`")
 _DECODER: Final = msgspec.json.Decoder(_Envelope)
 _ENCODER: Final = msgspec.json.Encoder()
@@ -93,18 +94,14 @@ class _Window:
         self.newest_us = now_us + settings.ingest_future_window_s * 1_000_000
 
     def refusal(self, recorded_at: datetime, recorded_at_us: int) -> InvalidReading:
-        settings, late = self._settings, recorded_at_us < self.oldest_us
-        limit, name = (
-            (settings.ingest_past_window_s, "ingest_past_window_s")
-            if late
-            else (settings.ingest_future_window_s, "ingest_future_window_s")
-        )
-        side = "before" if late else "after"
-        return InvalidReading(
-            "time_out_of_window",
-            f"recordedAt {recorded_at.isoformat()} is more than {limit} s (setting {name}) {side} "
-            f"the server's time {format_time(self.now_us)}",
-        )
+        """Say on which side of the window a time is, and which setting draws that line."""
+        if recorded_at_us < self.oldest_us:
+            line = f"{self._settings.ingest_past_window_s} s (setting ingest_past_window_s) before"
+        else:
+            line = f"{self._settings.ingest_future_window_s} s (setting ingest_future_window_s) after"
+        now = format_time(self.now_us)
+        message = f"recordedAt {recorded_at.isoformat()} is more than {line} the server's time {now}"
+        return InvalidReading("time_out_of_window", message)
 
 
 def _all_good(body: bytes) -> Sequence[_Item | InvalidReading] | None:
@@ -222,9 +219,6 @@ def _judged(item: _Item | InvalidReading, organization_id: str, window: _Window)
         source=item.source or "api",
     )
     return reading if _measures(reading) else InvalidReading("no_values", _NO_VALUES)
-
-
-_NO_VALUES: Final = "at least one of temperature, humidity, battery, signalStrength and metrics must have a value"
 
 
 def _measures(reading: Reading) -> bool:

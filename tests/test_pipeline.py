@@ -1,0 +1,154 @@
+"""The path of readings: committed before streamed, streamed once, and never troubled by the stream or the caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from sensorcast.errors import InvalidReading, Unavailable
+from sensorcast.metrics import REGISTRY
+from sensorcast.model import Reading
+from sensorcast.pipeline import Pipeline, Rejected
+from sensorcast.settings import Settings
+from sensorcast.store.sqlite import SqliteStore
+from tests.contracts.store import history
+from tests.readings import reading, series
+
+BAD = InvalidReading("out_of_range", "humidity must be ...")
+
+
+class Sink:
+    """Remembers what is streamed; fails for units named `bad`."""
+
+    def __init__(self) -> None:
+        self.streamed: list[Reading] = []
+
+    def add_reading(self, organization_id: str, reading: Reading) -> None:
+        if reading.unit_id == "bad":
+            raise RuntimeError("no stream for you")
+        assert organization_id == reading.organization_id
+        self.streamed.append(reading)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "readings.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(path, Settings())
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def sink() -> Sink:
+    return Sink()
+
+
+@pytest.fixture
+def pipeline(store: SqliteStore, sink: Sink) -> Pipeline:
+    return Pipeline(store, sink)
+
+
+def counted(outcome: str) -> float:
+    return REGISTRY.get_sample_value("sensorcast_ingest_readings_total", {"outcome": outcome}) or 0.0
+
+
+async def test_good_readings_are_stored_streamed_and_answered(
+    pipeline: Pipeline, store: SqliteStore, sink: Sink
+) -> None:
+    items = series(3)
+    receipt = await pipeline.accept("acme", items)
+    assert (receipt.success, receipt.inserted_count, receipt.duplicate_count, receipt.alerts_triggered) == (
+        True,
+        3,
+        0,
+        0,
+    )
+    assert receipt.reading_ids == [item.id for item in items]
+    assert receipt.rejected == []
+    assert await history(store) == items[::-1]
+    assert sink.streamed == items
+
+
+async def test_bad_items_are_answered_by_their_place(pipeline: Pipeline, sink: Sink) -> None:
+    receipt = await pipeline.accept("acme", [BAD, reading("u1"), BAD, reading("u2")])
+    assert receipt.reading_ids == [None, reading("u1").id, None, reading("u2").id]
+    assert receipt.rejected == [Rejected(0, BAD.item_code, BAD.message), Rejected(2, BAD.item_code, BAD.message)]
+    assert [each.unit_id for each in sink.streamed] == ["u1", "u2"]
+
+
+async def test_only_bad_items_are_an_answer_too(pipeline: Pipeline) -> None:
+    receipt = await pipeline.accept("acme", [BAD])
+    assert (receipt.success, receipt.inserted_count, receipt.reading_ids) == (True, 0, [None])
+
+
+async def test_a_duplicate_has_its_id_and_is_not_streamed_again(pipeline: Pipeline, sink: Sink) -> None:
+    await pipeline.accept("acme", [reading()])
+    receipt = await pipeline.accept("acme", [reading(), reading()])
+    assert (receipt.inserted_count, receipt.duplicate_count) == (0, 2)
+    assert receipt.reading_ids == [reading().id] * 2
+    assert len(sink.streamed) == 1
+
+
+async def test_a_conflict_is_rejected_and_not_streamed(pipeline: Pipeline, sink: Sink) -> None:
+    receipt = await pipeline.accept("acme", [reading(), BAD, reading(temperature=9.0)])
+    assert (receipt.inserted_count, receipt.duplicate_count) == (1, 0)
+    assert receipt.reading_ids == [reading().id, None, None]
+    assert [(item.index, item.code) for item in receipt.rejected] == [(1, "out_of_range"), (2, "conflict")]
+    assert sink.streamed == [reading()]
+
+
+async def test_a_failing_stream_changes_no_answer_and_no_neighbour(pipeline: Pipeline, sink: Sink) -> None:
+    failures = REGISTRY.get_sample_value("sensorcast_stream_errors_total") or 0.0
+    receipt = await pipeline.accept("acme", [reading("a"), reading("bad"), reading("z")])
+    assert (receipt.inserted_count, receipt.rejected) == (3, [])
+    assert [each.unit_id for each in sink.streamed] == ["a", "z"]
+    assert REGISTRY.get_sample_value("sensorcast_stream_errors_total") == failures + 1
+
+
+async def test_nothing_is_streamed_that_was_not_stored(pipeline: Pipeline, store: SqliteStore, sink: Sink) -> None:
+    await store.close()
+    with pytest.raises(Unavailable):
+        await pipeline.accept("acme", [reading()])
+    assert sink.streamed == []
+
+
+async def test_a_caller_who_goes_away_changes_nothing(
+    pipeline: Pipeline, store: SqliteStore, sink: Sink, path: Path
+) -> None:
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    callers = [asyncio.create_task(pipeline.accept("acme", [item])) for item in series(3)]
+    await asyncio.sleep(0.02)
+    for caller in callers:
+        caller.cancel()
+    await asyncio.wait(callers)
+    assert sink.streamed == []
+    other.execute("ROLLBACK")
+    await pipeline.drain()
+    other.close()
+    assert sink.streamed == series(3)
+    assert await history(store) == series(3)[::-1]
+
+
+async def test_a_failure_after_the_caller_left_harms_nobody(pipeline: Pipeline, store: SqliteStore, sink: Sink) -> None:
+    caller = asyncio.create_task(pipeline.accept("acme", [reading(id="poison")]))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await pipeline.drain()
+    assert sink.streamed == []
+
+
+async def test_outcomes_are_counted(pipeline: Pipeline) -> None:
+    outcomes = ("stored", "duplicate", "conflict", "rejected")
+    before = [counted(outcome) for outcome in outcomes]
+    await pipeline.accept("acme", [*series(4), *series(3), reading(temperature=1.0), reading(battery=3), BAD])
+    assert [counted(outcome) - was for outcome, was in zip(outcomes, before, strict=True)] == [4, 3, 2, 1]
