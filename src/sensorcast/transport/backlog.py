@@ -1,7 +1,7 @@
 """What a slow client is still owed: for each unit its newest batch only, and whether it moves at all.
 
 Owns the conflation of one blocked connection; made when its socket blocks, gone when it has drained. The invariant:
-it it holds at most one frame per conflation key, all shared with other subscribers: it costs references, not bytes.
+it holds at most one frame per conflation key, all shared with other subscribers: it costs references, not bytes.
 """
 
 from __future__ import annotations

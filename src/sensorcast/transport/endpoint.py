@@ -149,7 +149,7 @@ class Endpoint:
         self.connections[sid] = connection
         CONNECTIONS_OPENED.inc()
         CONNECTIONS.labels(carrier.name).inc()
-        upgrades = ["websocket"] if carrier.name == "polling" else []
+        upgrades = ("websocket",) if carrier.name == "polling" else ()
         carrier.send(open_frame(sid, upgrades, self.limits.timing))
         kept = {name: headers[name] for name in self._kept_headers if name in headers}
         connection.start(self._open_handler(connection, Handshake(address, query if kept else {}, kept)))
@@ -159,10 +159,16 @@ class Endpoint:
         self.connections.pop(connection.sid, None)
         CONNECTIONS.labels(carrier.name).dec()
 
-    def begin_upgrade(self, connection: Connection) -> None:
-        """Let the polling of `connection` come to rest: a WebSocket has proven that it gets through."""
-        if isinstance(connection.carrier, PollingCarrier):
-            connection.carrier.begin_upgrade()
+    def begin_upgrade(self, connection: Connection) -> bool:
+        """Let the polling of `connection` come to rest: a WebSocket has proven that it gets through.
+
+        False when the session has ended, or another WebSocket is about to carry it or does.
+        """
+        polling = connection.carrier
+        if not isinstance(polling, PollingCarrier) or polling.upgrading:
+            return False
+        polling.begin_upgrade()
+        return True
 
     def cancel_upgrade(self, connection: Connection) -> None:
         """The probing WebSocket is gone; polling goes on."""

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from sensorcast.errors import NotFound, QuotaExceeded, SensorcastError, Unauthenticated
-from sensorcast.model import Identity, Reading, Room, format_time, is_valid_id
+from sensorcast.model import Identity, Reading, Room, is_valid_id
 from sensorcast.settings import Settings
 from sensorcast.stream import SensorStream
-from sensorcast.stream.outgoing import UnitReading, unit_reading
+from sensorcast.stream.outgoing import UnitReading, time_text, unit_reading
 from sensorcast.transport.namespace import ConnectRefused, Namespace
 from sensorcast.transport.server import SocketServer
 from sensorcast.transport.socket import RoomLimit, Socket
@@ -131,7 +131,7 @@ class Gateway:
         membership.slow_since = None
 
     def _now_text(self) -> str:
-        return format_time(round(self._clock() * 1_000_000))
+        return time_text(round(self._clock() * 1_000_000))
 
     # Requests
 

@@ -1,7 +1,7 @@
 """The fast path: a WebSocket as an asyncio protocol that uvicorn hands the socket to at the upgrade.
 
-Owns one TCP connection from the upgrade on. Inbound bytes go through the Sans-I/O `websockets` protocol (RFC 6455:
-handshake, masks, limits, control frames, close codes); outbound frames are ours, encoded before they get here. The
+Owns one TCP connection from the upgrade on. Inbound frames go through the Sans-I/O `websockets` protocol (RFC 6455:
+masks, limits, control frames, close codes); outbound frames are ours, encoded before they get here. The
 invariants: a flush is one `transport.write`; a peer that breaks the protocol or does not read is closed without
 touching any other; what is unsent is bounded (see `backlog`).
 """
@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from websockets.frames import Frame as InboundFrame
 from websockets.frames import Opcode
-from websockets.http11 import Response
-from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
+from websockets.protocol import OPEN, SERVER, Protocol
 
 from sensorcast.metrics import CLIENTS_CUT
 from sensorcast.transport import connection as reasons
 from sensorcast.transport.backlog import Backlog
 from sensorcast.transport.connection import Connection
-from sensorcast.transport.opening import Opening, may_deflate, open_websocket, read_request, restart_parser
+from sensorcast.transport.opening import Opening, may_deflate, open_websocket
 from sensorcast.wire.engine_session import Probe
 from sensorcast.wire.engineio import PROBE_ANSWER, EnginePacket, PacketType, decode_text
 from sensorcast.wire.errors import WireError
@@ -34,6 +32,10 @@ if TYPE_CHECKING:
 
 LINGER_S: Final = 2.0
 """Time a closing socket has to take our last bytes before it is aborted."""
+READ_SLICE_BYTES: Final = 4_096
+"""Bytes parsed before what they say is judged: a whole read of the smallest frames would be 300 ms of parsing."""
+CORK_MAX_BYTES: Final = 65_536
+"""Bytes of answers to one read that are held back to leave together, before the socket must show that it takes them."""
 _QUIET: Final = logging.getLogger("sensorcast.websocket")
 
 
@@ -41,20 +43,9 @@ class WebSocketCarrier(asyncio.Protocol):
     """One WebSocket. uvicorn makes it, `connection_made` and `data_received` with the request head follow."""
 
     __slots__ = (
-        "_backlog",
-        "_closing",
-        "_connection",
-        "_corked",
-        "_deflate",
-        "_endpoint",
-        "_fragments",
-        "_linger",
-        "_probe",
-        "_protocol",
-        "_transport",
-        "_watched",
-        "_written_bytes",
-    )
+        "_backlog", "_closing", "_connection", "_corked", "_corked_bytes", "_deflate", "_endpoint", "_fragments",
+        "_linger", "_probe", "_protocol", "_transport", "_watched", "_written_bytes",
+    )  # fmt: skip
     endpoints: ClassVar[Mapping[str, Endpoint]] = {}
     name: ClassVar[str] = "websocket"
 
@@ -62,7 +53,7 @@ class WebSocketCarrier(asyncio.Protocol):
         # The arguments are uvicorn's. We do not join its connection set: the endpoint closes us, after the last flush.
         self._endpoint: Endpoint | None = None
         self._connection: Connection | None = None
-        self._protocol = ServerProtocol(logger=_QUIET)
+        self._protocol = cast(Protocol, None)
         self._transport = cast(asyncio.Transport, None)
         self._fragments: list[bytes] | None = None
         self._backlog: Backlog | None = None
@@ -73,31 +64,28 @@ class WebSocketCarrier(asyncio.Protocol):
         self._watched = False
         self._written_bytes = 0
         self._corked: list[bytes] | None = None
+        self._corked_bytes = 0
 
     # Opening
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def _receive_request(self, data: bytes) -> None:
-        protocol = self._protocol
-        request = read_request(protocol, data)
-        if request is None:
-            self._answer(protocol.reject(400, "Bad request\n"))
-            return
-        opening = open_websocket(protocol, request, self.endpoints)
+    def _receive_head(self, data: bytes) -> None:
+        opening = open_websocket(data, self.endpoints)
+        self._put(opening.response)
         if opening.endpoint is None:
-            self._answer(opening.response)
+            self._shut()
         else:
             self._accept(opening.endpoint, opening)
 
     def _accept(self, endpoint: Endpoint, opening: Opening) -> None:
         self._endpoint = endpoint
-        self._protocol.send_response(opening.response)
-        restart_parser(self._protocol)
-        self._deflate = may_deflate(self._protocol)
+        self._protocol = Protocol(SERVER, state=OPEN, max_size=endpoint.limits.timing.max_payload_bytes, logger=_QUIET)
+        if opening.deflate is not None:
+            self._protocol.extensions = [opening.deflate]
+            self._deflate = may_deflate(opening.deflate)
         self._transport.set_write_buffer_limits(high=endpoint.limits.outbound_soft_bytes)
-        self._flush_protocol()
         sid = opening.query.get("sid")
         if sid is None:
             peer = self._transport.get_extra_info("peername")
@@ -108,11 +96,6 @@ class WebSocketCarrier(asyncio.Protocol):
             self._connection = endpoint.connections[sid]
             endpoint.wheel.add(self, endpoint.wheel.now_s + endpoint.limits.timing.upgrade_timeout_s)
 
-    def _answer(self, response: Response) -> None:
-        self._protocol.send_response(response)
-        self._flush_protocol()
-        self._shut()
-
     # Inbound
 
     def data_received(self, data: bytes) -> None:
@@ -121,21 +104,16 @@ class WebSocketCarrier(asyncio.Protocol):
         # What answers one read leaves in one write: an accepted CONNECT and its greeting, or the acks of many events.
         self._corked = []
         if self._endpoint is None:
-            self._receive_request(data)
+            self._receive_head(data)
         else:
-            self._receive_frames(data)
+            self._receive_slices(data)
         self._uncork()
 
-    def _uncork(self) -> None:
-        parts, self._corked = self._corked, None
-        if parts:
-            self._transport.write(b"".join(parts))
-
-    def _put(self, data: bytes) -> None:
-        if self._corked is None:
-            self._transport.write(data)
-        else:
-            self._corked.append(data)
+    def _receive_slices(self, data: bytes) -> None:
+        for start in range(0, len(data), READ_SLICE_BYTES):
+            self._receive_frames(data[start : start + READ_SLICE_BYTES])
+            if self._is_closing():
+                return
 
     def _receive_frames(self, data: bytes) -> None:
         protocol = self._protocol
@@ -161,9 +139,14 @@ class WebSocketCarrier(asyncio.Protocol):
                 self._fragments = [b"t" if opcode is Opcode.TEXT else b"b", bytes(frame.data)]
         elif opcode is Opcode.CONT and self._fragments is not None:
             self._receive_fragment(self._fragments, frame)
-        elif opcode is Opcode.PING and self._connection is not None and self._probe is None:
-            # WebSocket pings are answered by the protocol; they are counted, so that a flood of them is cut.
-            self._connection.receive(_COUNTED_ONLY)
+        elif (opcode is Opcode.PING or opcode is Opcode.PONG) and self._connection is not None:
+            self._receive_control(self._connection)
+
+    def _receive_control(self, connection: Connection) -> None:
+        """Count a WebSocket ping (the protocol has answered it) or pong, so that a flood of them is cut."""
+        connection.receive(_COUNTED_ONLY)
+        if connection.closed:
+            self._fail(1008, "the session has ended")
 
     def _receive_fragment(self, fragments: list[bytes], frame: InboundFrame) -> None:
         fragments.append(bytes(frame.data))
@@ -174,11 +157,8 @@ class WebSocketCarrier(asyncio.Protocol):
             self._fail(1008, f"more than {self._endpoint.limits.message_max_fragments} fragments in one message")
 
     def _receive_message(self, data: bytes, *, is_text: bool) -> None:
-        if not is_text:
-            self._receive_packet(EnginePacket(PacketType.MESSAGE, data))
-            return
         try:
-            self._receive_packet(decode_text(data.decode()))
+            self._receive_packet(decode_text(data.decode()) if is_text else EnginePacket(PacketType.MESSAGE, data))
         except UnicodeDecodeError:
             self._fail(1007, "text message is not UTF-8")
         except WireError as exc:
@@ -194,14 +174,13 @@ class WebSocketCarrier(asyncio.Protocol):
         connection, endpoint = self._connection, self._endpoint
         if self._probe is None or connection is None or endpoint is None:
             return
-        self._probe = self._probe.receive(packet)
-        if self._probe is Probe.ANSWERED:
+        state = self._probe.receive(packet)
+        answered = state is Probe.ANSWERED
+        if not (endpoint.begin_upgrade(connection) if answered else endpoint.upgrade(connection, self)):
+            raise WireError("the session has ended, or another WebSocket carries it")
+        self._probe = state if answered else None
+        if answered:
             self.send(PROBE_ANSWER)
-            endpoint.begin_upgrade(connection)
-        elif endpoint.upgrade(connection, self):
-            self._probe = None
-        else:
-            raise WireError("the session has ended or was upgraded already")
 
     # Outbound
 
@@ -221,7 +200,10 @@ class WebSocketCarrier(asyncio.Protocol):
         if self._backlog is None and endpoint is not None and size_bytes <= endpoint.limits.outbound_soft_bytes:
             self._written_bytes += size_bytes
             endpoint.outbound_bytes += size_bytes
-            self._transport.write(data)
+            if self._corked is None:
+                self._transport.write(data)
+            else:
+                self._put(data)
         else:
             self._deliver_slowly(bundle)
 
@@ -253,6 +235,22 @@ class WebSocketCarrier(asyncio.Protocol):
         self._written_bytes += len(data)
         self._endpoint.outbound_bytes += len(data)
         self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        """The one way out besides `deliver`'s: at once, or with what else answers the read under way."""
+        if self._corked is None:
+            self._transport.write(data)
+            return
+        self._corked.append(data)
+        self._corked_bytes += len(data)
+        if self._corked_bytes > CORK_MAX_BYTES:
+            self._uncork()
+            self._corked = []
+
+    def _uncork(self) -> None:
+        parts, self._corked, self._corked_bytes = self._corked, None, 0
+        if parts:
+            self._transport.write(b"".join(parts))
 
     def pause_writing(self) -> None:
         """Called by the transport above the soft limit: from now on batches are conflated."""
@@ -317,7 +315,7 @@ class WebSocketCarrier(asyncio.Protocol):
         """Close for a violation: close frame and end of stream at once."""
         if self._closing:
             return
-        self._protocol.fail(code, reason[:120])
+        self._protocol.fail(code, _close_reason(reason))
         self._flush_protocol()
         self._end(f"{reasons.PROTOCOL_ERROR}: {reason}")
 
@@ -325,19 +323,19 @@ class WebSocketCarrier(asyncio.Protocol):
         if self._closing:
             return
         if self._protocol.state is OPEN:
-            self._protocol.send_close(_close_code(reason), reason[:120])
+            self._protocol.send_close(_close_code(reason), _close_reason(reason))
             self._flush_protocol()
         self._shut()
 
     def _end(self, reason: str) -> None:
-        connection, probing = self._connection, self._probe is not None
+        connection, probe = self._connection, self._probe
         self._connection = None
         self._shut()
         if connection is None:
             return
-        if not probing:
+        if probe is None:
             connection.close(reason)
-        elif self._endpoint is not None:
+        elif probe is Probe.ANSWERED and self._endpoint is not None:
             # A WebSocket that only probed was never the carrier: the polling session goes on.
             self._endpoint.cancel_upgrade(connection)
 
@@ -353,7 +351,12 @@ class WebSocketCarrier(asyncio.Protocol):
     def _flush_protocol(self) -> None:
         data = b"".join(self._protocol.data_to_send())
         if data:
+            self._written_bytes += len(data)
             self._put(data)
+
+    def eof_received(self) -> None:
+        """Nothing more will come. Without this a peer that half-closes and reads nothing would keep its socket."""
+        self._end(reasons.TRANSPORT_CLOSED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
@@ -361,9 +364,6 @@ class WebSocketCarrier(asyncio.Protocol):
             self._linger.cancel()
             self._linger = None
         self._end(reasons.TRANSPORT_CLOSED)
-
-    def shutdown(self) -> None:
-        """For uvicorn, which ends what it tracks; we are not tracked, the endpoint closes us after the last flush."""
 
 
 _COUNTED_ONLY: Final = EnginePacket(PacketType.NOOP, "")
@@ -374,6 +374,11 @@ def _close_code(reason: str) -> int:
     if reason == reasons.SERVER_CLOSED:
         return 1001
     return 1008 if reason.startswith(reasons.PROTOCOL_ERROR) else 1000
+
+
+def _close_reason(reason: str) -> str:
+    """RFC 6455, 5.5: a control frame holds 125 bytes, two of them for the code."""
+    return reason.encode()[:123].decode(errors="ignore")
 
 
 def websocket_class(endpoints: Sequence[Endpoint]) -> type[WebSocketCarrier]:

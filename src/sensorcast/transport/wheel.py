@@ -2,13 +2,18 @@
 
 Owns the heartbeat clock of an endpoint. The invariant: the wheel never jumps. When the process stood still (a debugger,
 SIGSTOP, a long garbage collection) it goes on from where it was, so nobody is timed out for time in which the server
-itself was not listening. An entry costs one list slot; nothing is cancelled, an entry that is over answers None.
+itself was not listening. An entry costs one list slot; nothing is cancelled, an entry that is over answers None, and
+one that fails is logged and over, while the others keep their time.
 """
 
 from __future__ import annotations
 
 import asyncio
 from typing import Final, Protocol
+
+import structlog
+
+_log = structlog.get_logger(__name__)
 
 MIN_TICK_S: Final = 0.005
 """Finest slot: below it, the timer itself would be the load."""
@@ -50,7 +55,11 @@ class TimerWheel:
         self._tick += 1
         now_s = self.now_s
         for entry in self._slots.pop(self._tick, ()):
-            next_s = entry.due(now_s)
+            try:
+                next_s = entry.due(now_s)
+            except Exception as exc:
+                _log.error("timer_entry_failed", exc_info=exc)
+                continue
             if next_s is not None:
                 self.add(entry, next_s)
 
