@@ -1,0 +1,85 @@
+"""An ingest endpoint over a real store, and what a test sends to it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sensorcast.auth import KeyRing, new_api_key
+from sensorcast.ingest.http import IngestEndpoint
+from sensorcast.model import Reading, format_time
+from sensorcast.pipeline import Pipeline
+from sensorcast.settings import Settings
+from sensorcast.store.sqlite import SqliteStore
+from tests.readings import T0_S, T0_US
+
+URL = "http://server/api/ingest/readings"
+
+
+@dataclass
+class Sink:
+    streamed: list[Reading] = field(default_factory=list)
+
+    def add_reading(self, organization_id: str, reading: Reading) -> None:
+        self.streamed.append(reading)
+
+
+@dataclass
+class Door:
+    """An endpoint over a store on disk, a key for it, and a clock of its own."""
+
+    path: Path
+    settings: Settings
+    now_s: float = T0_S
+    key: str = ""
+    sink: Sink = field(default_factory=Sink)
+
+    async def open(self) -> None:
+        self.store = SqliteStore(self.path, self.settings)
+        await self.store.open()
+        self.key = await self.new_key("acme")
+        pipeline = Pipeline(self.store, self.sink)
+        keys = KeyRing(self.store.find_key, self.settings.key_cache_s, lambda: self.now_s)
+        self.app = IngestEndpoint(pipeline, keys, self.settings, lambda: self.now_s)
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=self.app))
+
+    async def new_key(self, organization_id: str) -> str:
+        record, text = new_api_key(organization_id, "test", T0_US)
+        await self.store.create_key(record)
+        return text
+
+    async def post(self, content: Any, **headers: str) -> httpx.Response:
+        raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+        sent = {"X-API-Key": self.key, "Content-Type": "application/json"} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
+        return await self.client.post(URL, content=raw, headers=sent)
+
+    async def stored(self, organization_id: str = "acme") -> int:
+        page = await self.store.readings(organization_id, "u1", start_us=0, end_us=2**62, limit=99_999, cursor=None)
+        return len(page.readings)
+
+
+OpenDoor = Any
+
+
+def item(at_us: int = 0, **fields: Any) -> dict[str, Any]:
+    return {"unitId": "u1", "recordedAt": format_time(T0_US + at_us), "temperature": 4.5} | fields
+
+
+def body(*items: Any) -> dict[str, Any]:
+    return {"readings": list(items)}
+
+
+def error_of(response: httpx.Response) -> str:
+    error = response.json()["error"]
+    assert set(error) <= {"code", "message", "hint"}
+    assert response.headers["content-type"] == "application/json"
+    return f"{response.status_code} {error['code']}: {error['message']}"
+
+
+GOOD = json.dumps(body(item())).encode()
