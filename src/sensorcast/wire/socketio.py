@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from sensorcast import strict_json
@@ -201,10 +202,15 @@ def _prefix(kind: SocketPacketType, namespace: str) -> bytes:
     return head.encode() if namespace == ROOT else f"{head}{namespace},".encode()
 
 
+@lru_cache(maxsize=64)
+def _event_head(name: str, namespace: str) -> bytes:
+    """What every event of that name begins with. Names are the program's own, so there are few."""
+    return _prefix(SocketPacketType.EVENT, namespace) + b"[" + strict_json.encode(name)
+
+
 def event_frame(name: str, *json_args: bytes, namespace: str = ROOT, conflation: Conflation | None = None) -> Frame:
     """Encode an event whose arguments are JSON already: the fast path of batches."""
-    body = b",".join((strict_json.encode(name), *json_args))
-    return Frame(_prefix(SocketPacketType.EVENT, namespace) + b"[" + body + b"]", conflation=conflation)
+    return Frame(b",".join((_event_head(name, namespace), *json_args)) + b"]", conflation=conflation)
 
 
 def encode_event(namespace: str, name: str, args: Sequence[Any], ack_id: int | None = None) -> Frame:
