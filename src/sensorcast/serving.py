@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Final
 
+import structlog
 import uvicorn
 import uvloop
 
@@ -29,6 +30,8 @@ KEEP_ALIVE_S: Final = 30
 
 OnReady = Callable[[str], Awaitable[None] | None]
 """Called with the base URL as soon as the server listens."""
+_log = structlog.get_logger(__name__)
+
 Background = Callable[[str], Awaitable[None]]
 """Work beside the server; gets the base URL, is cancelled when the server stops, and stops the server if it fails."""
 
@@ -51,6 +54,7 @@ async def _run(settings: Settings, on_ready: OnReady | None, background: Backgro
                 beside.cancel()
         finally:
             await application.stop()
+    _log.info("stopped")
     return 0
 
 
@@ -58,6 +62,7 @@ async def _beside(server: _Server, url: str, on_ready: OnReady | None, backgroun
     """Announce the server once it listens, then do the work beside it; a failure stops the server."""
     try:
         await server.listening.wait()
+        _log.info("listening", url=url)
         waiting = None if on_ready is None else on_ready(url)
         if waiting is not None:
             await waiting

@@ -46,6 +46,14 @@ def test_each_flush_with_readings_writes_one_log_line(start_server):
     assert [name for name in line if name.startswith("duration")]
 
 
+def test_log_says_where_the_server_listens_and_that_it_stopped(start_server):
+    server = start_server()
+    server.terminate()
+    events = {line["event"]: line for line in server.log_lines()}
+    assert events["listening"]["url"] == server.url
+    assert "stopped" in events
+
+
 def flush_lines(server):
     """The log lines about flushes so far."""
     return [line for line in server.log_lines() if "flush" in line.get("event", "") and line.get("readings")]
