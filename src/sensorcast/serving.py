@@ -30,10 +30,10 @@ KEEP_ALIVE_S: Final = 30
 
 OnReady = Callable[[str], Awaitable[None] | None]
 """Called with the base URL as soon as the server listens."""
-_log = structlog.get_logger(__name__)
-
 Background = Callable[[str], Awaitable[None]]
 """Work beside the server; gets the base URL, is cancelled when the server stops, and stops the server if it fails."""
+
+_log = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings, *, on_ready: OnReady | None = None, background: Background | None = None) -> int:
