@@ -6,7 +6,10 @@ belongs to a sensorcast database of the version this program knows, in WAL mode,
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -30,22 +33,24 @@ _BUSY_HINT: Final = "Another process holds the database locked; is a backup or a
 
 def open_writer(path: Path, busy_timeout_ms: int) -> apsw.Connection:
     """Open or create the database for the one writer and migrate it. Raises `ConfigurationError` or apsw errors."""
-    _create_private(path)
-    connection = apsw.Connection(str(path))
-    try:
-        _prepare(connection, busy_timeout_ms, _WRITER_CACHE_KIB)
-        connection.transaction_mode = "IMMEDIATE"
-        _check_owner(connection, path)
-        if connection.pragma("journal_mode", "wal") != "wal":
-            raise ConfigurationError(f"{path} cannot be used in WAL mode", hint="Put `data` on a local disk.")
-        connection.pragma("synchronous", "full")
-        # The writer checkpoints by itself, after it has answered; see `sqlite_writer`.
-        connection.pragma("wal_autocheckpoint", 0)
-        connection.pragma("journal_size_limit", _WAL_KEPT_BYTES)
-        _migrate(connection, path)
-    except BaseException:
-        connection.close()
-        raise
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone_in(path.parent):
+        _create_private(path)
+        connection = apsw.Connection(str(path))
+        try:
+            _prepare(connection, busy_timeout_ms, _WRITER_CACHE_KIB)
+            connection.transaction_mode = "IMMEDIATE"
+            _check_owner(connection, path)
+            if connection.pragma("journal_mode", "wal") != "wal":
+                raise ConfigurationError(f"{path} cannot be used in WAL mode", hint="Put `data` on a local disk.")
+            connection.pragma("synchronous", "full")
+            # The writer checkpoints by itself, after it has answered; see `sqlite_writer`.
+            connection.pragma("wal_autocheckpoint", 0)
+            connection.pragma("journal_size_limit", _WAL_KEPT_BYTES)
+            _migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 
@@ -85,10 +90,24 @@ def open_failure(error: apsw.Error | OSError, path: Path) -> ConfigurationError:
     return ConfigurationError(f"{path} cannot be opened: {error}", hint="Check the setting `data` and its permissions.")
 
 
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from opening for writing meanwhile: the change to WAL mode does not wait for a lock."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _create_private(path: Path) -> None:
-    """Create folder and file readable by their owner only; SQLite gives its `-wal` and `-shm` files the same mode."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    """Create the file readable by its owner only; SQLite gives its `-wal` and `-shm` files the same mode.
+
+    A file that exists is not touched: closing it here would end the locks of every connection this process has on it.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _prepare(connection: apsw.Connection, busy_timeout_ms: int, cache_kib: int) -> None:
@@ -113,7 +132,7 @@ def _migrate(connection: apsw.Connection, path: Path) -> None:
     newest = max(migrations)
     if connection.pragma("user_version") == newest:
         return
-    with connection:  # IMMEDIATE, as set in open_writer: of two processes one waits here
+    with connection:
         version = connection.pragma("user_version")
         if version > newest:
             raise ConfigurationError(
