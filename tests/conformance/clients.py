@@ -114,12 +114,24 @@ class WebSocket:
         return packet
 
     async def wait_closed(self, *, deadline_s: float = DEADLINE_S) -> Closed:
-        """Read on, unanswering, until the server closes, and say how."""
+        """Expect the server to close without a further word, and say how it did.
+
+        Heartbeats are answered, so that a ping timeout can never pass for a close.
+        """
         try:
-            while True:
-                await self.next_message(deadline_s=deadline_s)
+            packet = await self.receive(deadline_s=deadline_s)
         except Closed as closed:
             return closed
+        raise AssertionError(f"a packet came instead of a close: {packet[:200]!r}")
+
+    async def wait_timed_out(self) -> Closed:
+        """Leave every heartbeat unanswered until the server closes, and say how it did."""
+        try:
+            while await self.next_message() == "2":
+                pass
+        except Closed as closed:
+            return closed
+        raise AssertionError("something else than a heartbeat came")
 
     async def wait_ended(self, *, deadline_s: float = DEADLINE_S) -> None:
         """Wait until the server ended the TCP connection."""

@@ -197,6 +197,9 @@ async def test_disconnect_from_a_custom_namespace_leaves_the_main_one(client: We
 async def test_namespace_can_be_joined_again_under_a_new_id(client: WebSocket | Polling) -> None:
     first = await connect_namespace(client)
     await client.send("41")
+    # The reference disconnects a tick later, and until then takes the CONNECT for a second one.
+    await client.send("40/random,")
+    assert await client.receive() == '44/random,{"message":"Invalid namespace"}'
 
     second = await connect_namespace(client)
 
