@@ -403,20 +403,21 @@ async def test_a_slow_client_delays_nobody(slow_server: Server) -> None:
 # Upgrades
 
 
-async def polling_session(server: Server) -> PollingCarrier:
+def polling_session(server: Server) -> PollingCarrier:
     """A session that polls, its handshake answered."""
     carrier = PollingCarrier(server.endpoint.limits)
     carrier.connection = server.endpoint.open(carrier, address="", query={}, headers={})
-    await carrier.poll()
+    carrier.take()
     return carrier
 
 
 async def test_a_websocket_takes_a_polling_session_over(server: Server) -> None:
-    carrier = await polling_session(server)
+    carrier = polling_session(server)
     peer = server.probe("s0")
     peer.send("2probe")
     assert peer.received == ["3probe"]
-    assert await carrier.poll() == b"6"
+    assert carrier.wait().done()
+    assert carrier.take() == b"6"
     peer.send("5")
     peer.send("4hello")
     assert server.handlers[0].messages == ["hello"]
@@ -425,7 +426,7 @@ async def test_a_websocket_takes_a_polling_session_over(server: Server) -> None:
 
 
 async def test_what_polling_still_owed_comes_first(server: Server) -> None:
-    carrier = await polling_session(server)
+    carrier = polling_session(server)
     peer = server.probe("s0")
     peer.send("2probe")
     carrier.send(Frame(b"4a"))
@@ -447,21 +448,38 @@ WRONG_PROBES = {
 
 @pytest.mark.parametrize("messages", WRONG_PROBES.values(), ids=WRONG_PROBES.keys())
 async def test_a_probe_that_fails_leaves_polling_alive(server: Server, messages: list[str | bytes]) -> None:
-    carrier = await polling_session(server)
+    carrier = polling_session(server)
     peer = server.probe("s0")
     for message in messages:
         peer.send(message)
     assert peer.close_code == 1008
-    waiting = asyncio.ensure_future(carrier.poll())
-    await asyncio.sleep(0)
-    assert carrier.is_polled
+    waiting = carrier.wait()
+    assert not waiting.done()
     carrier.send(Frame(b"4alive"))
-    assert await waiting == b"4alive"
+    assert waiting.done()
+    assert carrier.take() == b"4alive"
     assert server.handlers[0].events == []
 
 
+async def test_a_client_that_lost_batches_is_told_after_all_it_was_owed(slow_server: Server) -> None:
+    carrier = polling_session(slow_server)
+    handler, peer = slow_server.handlers[0], slow_server.probe("s0")
+    handler.restored = lambda: handler.connection.send(Frame(b"4restored"))  # type: ignore[method-assign]
+    for rank in (1, 2):
+        carrier.deliver(flush(Frame(b"4" + b"x" * SOFT), batch("u1", rank)))
+    peer.send("2probe")
+    peer.send("5")
+    assert [message[-20:] for message in peer.received] == [
+        "3probe",
+        "x" * 20,
+        "x" * 20,
+        '42["batch","u1",2]',
+        "4restored",
+    ]
+
+
 async def test_a_probe_that_goes_away_leaves_polling_alive(server: Server) -> None:
-    carrier = await polling_session(server)
+    carrier = polling_session(server)
     peer = server.probe("s0")
     peer.send("2probe")
     peer.vanish()
@@ -471,7 +489,7 @@ async def test_a_probe_that_goes_away_leaves_polling_alive(server: Server) -> No
 
 async def test_an_upgrade_that_does_not_finish_is_closed_in_time() -> None:
     server = Server(timing=Timing(upgrade_timeout_s=2.0))
-    carrier = await polling_session(server)
+    carrier = polling_session(server)
     peer = server.probe("s0")
     peer.send("2probe")
     server.live(1.8)
@@ -482,7 +500,7 @@ async def test_an_upgrade_that_does_not_finish_is_closed_in_time() -> None:
 
 
 async def test_of_two_websockets_that_probe_the_first_wins(server: Server) -> None:
-    carrier = await polling_session(server)
+    carrier = polling_session(server)
     first, second = server.probe("s0"), server.probe("s0")
     first.send("2probe")
     second.send("2probe")
@@ -494,13 +512,13 @@ async def test_of_two_websockets_that_probe_the_first_wins(server: Server) -> No
 
 
 async def test_a_websocket_that_comes_while_another_upgrades_is_refused(server: Server) -> None:
-    await polling_session(server)
+    polling_session(server)
     server.probe("s0").send("2probe")
     assert server.probe("s0").status == 400
 
 
 async def test_a_websocket_that_probes_a_session_carried_by_another_is_closed(server: Server) -> None:
-    await polling_session(server)
+    polling_session(server)
     first, late = server.probe("s0"), server.probe("s0")
     for message in ("2probe", "5"):
         first.send(message)
@@ -510,7 +528,7 @@ async def test_a_websocket_that_probes_a_session_carried_by_another_is_closed(se
 
 
 async def test_a_probe_of_a_session_that_ended_meanwhile_is_closed(server: Server) -> None:
-    carrier = await polling_session(server)
+    carrier = polling_session(server)
     peer = server.probe("s0")
     assert carrier.connection is not None
     carrier.connection.close("enough")
@@ -519,7 +537,7 @@ async def test_a_probe_of_a_session_that_ended_meanwhile_is_closed(server: Serve
 
 
 async def test_a_flood_of_pings_on_a_probe_is_cut(server: Server) -> None:
-    await polling_session(server)
+    polling_session(server)
     peer = server.probe("s0")
     peer.raw(raw.frame(raw.PING) * 5_000)
     assert peer.close_code == 1008

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -29,10 +30,17 @@ from sensorcast.wire.engineio import (
     check_query,
     open_frame,
 )
+from sensorcast.wire.frame import Bundle
 
 _REPORT_S: Final = 1.0
 _SID_BYTES: Final = 15
 """120 random bits: a session id is a credential while polling."""
+
+_OPEN: Final = {name: CONNECTIONS.labels(name) for name in ("websocket", "polling")}
+
+_PROTOCOL_QUERY: Final = frozenset({"EIO", "transport", "sid", "t", "b64"})
+"""Parameters of Engine.IO itself, which every client sends and no application needs."""
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 CLOSING: Final = Refusal(503, 3, "Server is shutting down")
 TOO_MANY: Final = Refusal(503, 3, "Too many connections (setting connections_max, or 80 % of the file descriptors)")
@@ -40,7 +48,7 @@ TOO_FAST: Final = Refusal(503, 3, "Too many handshakes a second (setting handsha
 
 
 class Handshake(msgspec.Struct, frozen=True):
-    """What is known of a peer from its first request: address, query, and the headers that were asked to be kept."""
+    """What is known of a peer from its first request: address, the application's own query, and the kept headers."""
 
     address: str
     query: Mapping[str, str]
@@ -148,16 +156,21 @@ class Endpoint:
         connection = Connection(sid, limits=self.limits, wheel=self.wheel, carrier=carrier, on_close=self._forget)
         self.connections[sid] = connection
         CONNECTIONS_OPENED.inc()
-        CONNECTIONS.labels(carrier.name).inc()
+        _OPEN[carrier.name].inc()
         upgrades = ("websocket",) if carrier.name == "polling" else ()
         carrier.send(open_frame(sid, upgrades, self.limits.timing))
         kept = {name: headers[name] for name in self._kept_headers if name in headers}
-        connection.start(self._open_handler(connection, Handshake(address, query if kept else {}, kept)))
+        own = {name: value for name, value in query.items() if name not in _PROTOCOL_QUERY}
+        try:
+            connection.start(self._open_handler(connection, Handshake(address, own or _NOTHING, kept or _NOTHING)))
+        except BaseException:
+            connection.close("failed to open")
+            raise
         return connection
 
     def _forget(self, connection: Connection, carrier: Carrier) -> None:
         self.connections.pop(connection.sid, None)
-        CONNECTIONS.labels(carrier.name).dec()
+        _OPEN[carrier.name].dec()
 
     def begin_upgrade(self, connection: Connection) -> bool:
         """Let the polling of `connection` come to rest: a WebSocket has proven that it gets through.
@@ -184,8 +197,10 @@ class Endpoint:
         if not isinstance(polling, PollingCarrier):
             return False
         connection.carrier = carrier
-        CONNECTIONS.labels(polling.name).dec()
-        CONNECTIONS.labels(carrier.name).inc()
-        for frame in polling.finish_upgrade():
-            carrier.send(frame)
+        _OPEN[polling.name].dec()
+        _OPEN[carrier.name].inc()
+        frames, lost = polling.finish_upgrade()
+        carrier.deliver(Bundle(frames))
+        if lost and connection.handler is not None:
+            connection.handler.restored()
         return True

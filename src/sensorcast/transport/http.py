@@ -69,7 +69,7 @@ class PollingRequests:
         carrier = PollingCarrier(self._endpoint.limits)
         address = scope["client"][0] if scope.get("client") else ""
         carrier.connection = self._endpoint.open(carrier, address=address, query=query, headers=headers)
-        await answer.write(200, await carrier.poll(), _TEXT)
+        await answer.write(200, carrier.take(), _TEXT)
 
     async def _poll(self, connection: Connection, receive: Receive, answer: _Answer) -> None:
         carrier = connection.carrier
@@ -77,11 +77,14 @@ class PollingRequests:
             connection.close(f"{reasons.PROTOCOL_ERROR}: overlapping polls")
             await answer.refuse(BAD_REQUEST)
             return
-        body = await _until_gone(carrier.poll(), receive)
-        if body is None:
-            connection.close(reasons.TRANSPORT_CLOSED)
-        else:
-            await answer.write(200, body, _TEXT)
+        try:
+            if await _is_gone_before(carrier.wait(), receive):
+                connection.close(reasons.TRANSPORT_CLOSED)
+                return
+            body = carrier.take()
+        finally:
+            carrier.leave()
+        await answer.write(200, body, _TEXT)
 
     async def _push(self, connection: Connection, headers: dict[str, str], receive: Receive, answer: _Answer) -> None:
         carrier = connection.carrier
@@ -159,12 +162,11 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _until_gone(poll: Awaitable[bytes], receive: Receive) -> bytes | None:
-    """Await `poll` as long as the client is there; None when it went first. Both waits end with this call."""
-    polling, leaving = asyncio.ensure_future(poll), asyncio.ensure_future(_gone(receive))
+async def _is_gone_before(waiting: asyncio.Future[None], receive: Receive) -> bool:
+    """Wait for whichever comes first: `waiting`, or the end of the client; tell whether the client is gone."""
+    leaving = asyncio.ensure_future(_gone(receive))
     try:
-        await asyncio.wait({polling, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return polling.result() if polling.done() else None
+        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return leaving.done()
     finally:
-        polling.cancel()
         leaving.cancel()

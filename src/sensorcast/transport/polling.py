@@ -20,7 +20,7 @@ from sensorcast.wire.frame import Bundle, Frame
 
 
 class PollingCarrier:
-    """The outbound queue of one polling session. Only `poll` waits."""
+    """The outbound queue of one polling session. A GET calls `wait`, and `take` when that is done."""
 
     __slots__ = (
         "_backlog", "_closing", "_frames", "_limits", "_queued_bytes", "_waiter", "connection", "pushing", "upgrading"
@@ -49,20 +49,23 @@ class PollingCarrier:
         """True while a GET waits."""
         return self._waiter is not None
 
-    async def poll(self) -> bytes:
-        """Wait until there is something to send; take it all and return it as a polling body."""
-        if not self._frames and not self.upgrading:
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        return encode_payload(self._take() or [NOOP])
+    def wait(self) -> asyncio.Future[None]:
+        """Become the GET that waits; done as soon as there is something to take. End it with `take` or `leave`."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        if self._frames or self.upgrading:
+            self._waiter.set_result(None)
+        return self._waiter
 
-    def _take(self) -> list[Frame]:
+    def leave(self) -> None:
+        """The GET that waited is gone; what there is to send stays."""
+        self._waiter = None
+
+    def take(self) -> bytes:
+        """Hand over everything there is to send, as a polling body."""
+        self._waiter = None
         frames, self._frames, self._queued_bytes = self._frames, [], 0
         self._refill()
-        return frames
+        return encode_payload(frames or [NOOP])
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -118,14 +121,15 @@ class PollingCarrier:
         """The WebSocket that probed is gone; polling goes on as before."""
         self.upgrading = False
 
-    def finish_upgrade(self) -> list[Frame]:
-        """End this carrier in favour of a WebSocket; return what has not been sent."""
+    def finish_upgrade(self) -> tuple[list[Frame], bool]:
+        """End this carrier in favour of a WebSocket; return what has not been sent, and whether batches were lost."""
         self._closing = True
-        frames = self._take()
-        while self._frames:
-            frames.extend(self._take())
+        frames, self._frames, self._queued_bytes = self._frames, [], 0
+        backlog, self._backlog = self._backlog, None
+        while backlog:
+            frames.extend(backlog.take(self._limits.outbound_soft_bytes).frames)
         self._wake()
-        return frames
+        return frames, backlog is not None and backlog.lost
 
     def close(self, reason: str) -> None:
         if self._closing:
