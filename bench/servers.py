@@ -102,9 +102,17 @@ def _sensorcast(workload: Workload, port: int, folder: Path) -> Launch:
     names = [f"org-{number}" for number in range(workload.organizations)]
     api_keys = asyncio.run(_create_keys(settings, names))
     secret = load_or_create_secret(settings)
+    # A token for each connection, as in life: nothing is gained by having seen one before.
     tokens = [
-        mint_token(secret, organization_id=name, role=Role.VIEWER, subject="bench", ttl_s=86_400, now_s=time.time())
-        for name in names
+        mint_token(
+            secret,
+            organization_id=names[number % len(names)],
+            role=Role.VIEWER,
+            subject=f"bench-{number}",
+            ttl_s=86_400,
+            now_s=time.time(),
+        )
+        for number in range(workload.connections)
     ]
     return Launch(
         [sys.executable, "-m", "sensorcast", "serve", "--port", str(port), "--data", settings.data],

@@ -27,7 +27,7 @@
 #define TAIL_BYTES 32  /* `"seq":` and 16 digits stand at the end of a batch */
 #define REQUEST_BYTES 512
 #define CONNECT_BYTES 8192
-#define MAX_CONNECT_LINES 4096
+#define MAX_CONNECT_LINES 65536
 
 enum stage { CONNECTING, HTTP_ANSWER, FRAME_HEADER, FRAME_PAYLOAD, CLOSED };
 enum opcode { OP_TEXT = 1, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10 };

@@ -31,7 +31,6 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._arm()
 
     def _arm(self) -> None:
-        self._disarm()
         self._head_timer = self.loop.call_later(self.settings.header_timeout_s, self._head_late)
 
     def _disarm(self) -> None:
@@ -55,7 +54,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = self._read_bytes = 0
-        self._arm()
+        if self._head_timer is None:
+            self._arm()
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)

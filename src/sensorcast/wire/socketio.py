@@ -24,6 +24,8 @@ RESERVED_EVENTS: Final = frozenset(
 _MAX_ACK_ID: Final = 2**53 - 1
 """The largest integer a JavaScript peer can count to."""
 _MAX_NAMESPACE_CHARS: Final = 128
+_MAX_OUTBOUND_DEPTH: Final = 64
+"""Deeper than any event of ours, shallow enough for every peer's parser; a value that holds itself ends here."""
 _DIGITS: Final = frozenset("0123456789")
 
 
@@ -227,7 +229,8 @@ def _encode(
     plain: SocketPacketType, binary: SocketPacketType, namespace: str, data: list[Any], ack_id: int | None
 ) -> Frame:
     attachments: list[bytes] = []
-    data = _without_attachments(data, attachments, 0)
+    if _holds_bytes(data, 0):
+        data = _without_attachments(data, attachments)
     number = b"" if ack_id is None else str(ack_id).encode()
     json = strict_json.encode(data)
     if not attachments:
@@ -237,16 +240,27 @@ def _encode(
     return Frame(head + space + number + json, tuple(attachments))
 
 
-def _without_attachments(value: Any, attachments: list[bytes], depth: int) -> Any:
-    if depth > 64:
-        raise JsonError("cannot be sent as JSON: nests deeper than 64 levels")
+def _holds_bytes(value: Any, depth: int) -> bool:
+    """Tell whether there is an attachment anywhere in `value`; also the check that it ends."""
+    if isinstance(value, str | int | float | None):
+        return False
+    if depth > _MAX_OUTBOUND_DEPTH:
+        raise JsonError(f"cannot be sent as JSON: nests deeper than {_MAX_OUTBOUND_DEPTH} levels")
+    if isinstance(value, Mapping):
+        return True in [_holds_bytes(item, depth + 1) for item in value.values()]
+    if isinstance(value, list | tuple):
+        return True in [_holds_bytes(item, depth + 1) for item in value]
+    return isinstance(value, bytes | bytearray | memoryview)
+
+
+def _without_attachments(value: Any, attachments: list[bytes]) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         attachments.append(bytes(value))
         return {"_placeholder": True, "num": len(attachments) - 1}
     if isinstance(value, list | tuple):
-        return [_without_attachments(item, attachments, depth + 1) for item in value]
+        return [_without_attachments(item, attachments) for item in value]
     if isinstance(value, Mapping):
-        return {key: _without_attachments(item, attachments, depth + 1) for key, item in value.items()}
+        return {key: _without_attachments(item, attachments) for key, item in value.items()}
     return value
 
 
