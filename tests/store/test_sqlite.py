@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -94,3 +96,42 @@ async def test_a_store_that_was_never_opened_is_unavailable(tmp_path: Path) -> N
     with pytest.raises(Unavailable):
         await store.append([reading()])
     await store.close()
+
+
+async def test_trouble_ends_by_itself_when_nothing_is_sent(open_store: OpenStore, tmp_path: Path) -> None:
+    store = await open_store()
+    other = apsw.Connection(str(tmp_path / "data" / "readings.db"))
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable):
+        await store.append([reading()])
+    assert await store.trouble() == "the database is locked by another process"
+    other.execute("ROLLBACK")
+    other.close()
+    deadline_s = time.monotonic() + 5
+    while await store.trouble() is not None:
+        assert time.monotonic() < deadline_s
+        await asyncio.sleep(0.01)
+
+
+async def test_queries_work_while_another_process_holds_the_write_lock(open_store: OpenStore, tmp_path: Path) -> None:
+    store = await open_store()
+    await store.append(series(3))
+    other = apsw.Connection(str(tmp_path / "data" / "readings.db"))
+    other.execute("BEGIN IMMEDIATE")
+    assert await history(store) == series(3)[::-1]
+    other.close()
+
+
+async def test_a_query_on_a_damaged_database_is_unavailable(tmp_path: Path) -> None:
+    path = tmp_path / "readings.db"
+    store = SqliteStore(path, Settings())
+    await store.open()
+    await store.append(series(500))
+    await store.close()
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
+    damaged = SqliteStore(path, Settings())
+    await damaged.open()
+    with pytest.raises(Unavailable, match="damaged"):
+        await damaged.latest(limit=1)
+    await damaged.close()
