@@ -11,9 +11,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from . import servers
+from .canary import Canary
 from .clients import Target
 
 TARGETS = ("sensorcast", "reference")
+# An answer this late would be noticed; one later than usual on a busy machine would not.
+CANARY_PATIENCE_MS = 1_000
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +57,29 @@ async def patient_server(request: pytest.FixtureRequest, running) -> AsyncIterat
     """The server with the default heartbeat."""
     async for target in _target(running(request.param, 25_000, 20_000)):
         yield target
+
+
+@pytest.fixture(scope="session")
+def canaries(running) -> Iterator[Callable[[Target], Canary]]:
+    """One canary for each patient server, for the whole session."""
+    started: dict[str, Canary] = {}
+
+    def get(target: Target) -> Canary:
+        if target.name not in started:
+            started[target.name] = Canary(target.port)
+        return started[target.name]
+
+    yield get
+    for canary in started.values():
+        canary.stop()
+
+
+@pytest.fixture
+def canary(patient_server: Target, canaries) -> Iterator[Canary]:
+    """A bystander on the patient server; the test fails when it lost a connection or waited long for an answer."""
+    bystander = canaries(patient_server)
+    bystander.report()
+    yield bystander
+    report = bystander.report()
+    assert "lost" not in report, report
+    assert report["worst_ms"] < CANARY_PATIENCE_MS, report

@@ -86,7 +86,8 @@ class Wire(asyncio.Protocol):
 
     def abort(self) -> None:
         """Vanish at once, unsent bytes lost."""
-        self.transport.abort()
+        if not self.ended:
+            self.transport.abort()
 
 
 class HttpReply(NamedTuple):
