@@ -127,8 +127,9 @@ class _Answer:
         self._origin = origin
 
     async def write(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        length = (b"content-length", str(len(body)).encode())
-        all_headers = [*headers, length, *_COMMON, *cors_headers(self._origin)]
+        # RFC 9110, 8.6: a 204 has no length.
+        length = [] if status == 204 else [(b"content-length", str(len(body)).encode())]
+        all_headers = [*headers, *length, *_COMMON, *cors_headers(self._origin)]
         await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
         await self._send({"type": "http.response.body", "body": body})
 

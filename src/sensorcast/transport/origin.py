@@ -21,7 +21,7 @@ def is_allowed(origin: str | None, host: str | None, allowed: Iterable[str]) -> 
     """
     if origin is None:
         return True
-    listed = frozenset(allowed)
+    listed = {entry.rstrip("/") for entry in allowed}
     if ANY in listed or origin.rstrip("/") in listed:
         return True
     return host is not None and _same_host(origin, host)
