@@ -7,8 +7,8 @@ carries an authenticated or stored organization, with its parts escaped, so that
 
 from __future__ import annotations
 
+import hashlib
 import re
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
@@ -20,7 +20,6 @@ ID_PATTERN: Final = r"^[A-Za-z0-9_.:\-]{1,128}$"
 """What an organization, unit, site or device id may look like; `contract`: 1-128 of `A-Z a-z 0-9 _ . : -`."""
 
 _ID = re.compile(ID_PATTERN.replace("$", r"\Z"))
-_READING_NAMESPACE: Final = uuid.UUID("6f0cf1f2-5a5e-5d0c-9d2b-0b5f4f9a7c11")
 
 
 def is_valid_id(text: object) -> bool:
@@ -72,9 +71,17 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reading_id(organization_id: str, unit_id: str, device_id: str | None, recorded_at_us: int) -> str:
-    """Derive a reading's id from its natural key (UUID version 5), so that the same reading always has the same id."""
+    """Derive a reading's id from its natural key, so that the same reading always has the same id.
+
+    A UUID version 8 (RFC 9562): 48 bits of `recorded_at` in milliseconds, then 74 bits of a BLAKE2b hash of the key.
+    Ids of readings that arrive together stand together in an index; wholly random ones made inserts half as fast.
+    """
     key = f"{organization_id}\x00{unit_id}\x00{device_id or ''}\x00{recorded_at_us}"
-    return str(uuid.uuid5(_READING_NAMESPACE, key))
+    digest = hashlib.blake2b(key.encode(), digest_size=10).hexdigest()
+    # Masked, because `recorded_at` may be before 1970 in an import with a wide window; the hash still tells ids apart.
+    time = f"{(recorded_at_us // 1_000) & 0xFFFF_FFFF_FFFF:012x}"
+    variant = "89ab"[int(digest[3], 16) & 3]
+    return f"{time[:8]}-{time[8:]}-8{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}"
 
 
 class Verdict(Enum):
