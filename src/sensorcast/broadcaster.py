@@ -1,8 +1,13 @@
 """The flush tick: once an interval, everything buffered goes out, one batch per unit.
 
 Owns the timer, the numbering of batches and the fair order of a flush. Called by the pipeline (add_reading), the doors
-(get_latest_reading, get_stats) and the app (start, stop). The invariant: whatever one unit, room or flush does, the
-others and the timer go on; two flushes never overlap; `seq` only grows, also across restarts.
+(get_latest_reading, get_stats) and the app (start, stop). The invariants: whatever one unit, room or flush does, the
+others and the timer go on; `seq` only grows, also across restarts; an organization's next flush never begins before its
+last one has ended.
+
+Fairness: organizations that have something to send take turns, a slice each, and the event loop gets its turn whenever
+a slice of time or of writing is used up. One that needs longer than an interval is not flushed again until it is done:
+what comes in for it waits in the (bounded) buffer, and everybody else's tick stays on time.
 """
 
 from __future__ import annotations
@@ -11,14 +16,15 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Final
 
 import msgspec
 import structlog
 
-from sensorcast.hub import Batch, Hub
+from sensorcast.hub import SLICE_COST_BYTES, Batch, Hub
 from sensorcast.metrics import (
     BUFFERED_READINGS,
     CACHED_UNITS,
@@ -26,10 +32,13 @@ from sensorcast.metrics import (
     FLUSH_ERRORS,
     FLUSH_READINGS,
     FLUSH_SECONDS,
+    INGEST_TO_DELIVERY_SECONDS,
+    LOOP_LAG_SECONDS,
 )
 from sensorcast.model import Reading, Room
 from sensorcast.stream import OrganizationReadings, SensorStream
 from sensorcast.stream.outgoing import batch_payloads
+from sensorcast.stream.rates import FULL_RATE, RATES, Rate
 from sensorcast.wire.frame import Conflation
 from sensorcast.wire.socketio import event_frame
 
@@ -74,13 +83,21 @@ class SensorStreamService:
         batch_max_bytes: int = DEFAULT_BATCH_MAX_BYTES,
         now_us: Callable[[], int] = _epoch_us,
     ) -> None:
+        """`now_us` gives microseconds since 1970."""
         self._hub = hub
         self._interval_s = flush_interval_s
         self.stream = SensorStream() if stream is None else stream
         self._batch_max_bytes = batch_max_bytes
         # Microseconds outrun batches, so a later start is above every number given before it; below 2**53 until 2255.
         self._next_seq = count(now_us()).__next__
-        self._flushing = asyncio.Lock()
+        self._now_us = now_us
+        self._flushes = 0
+        self._turns: deque[_OrganizationFlush] = deque()
+        """Organizations that still have something to send; the first one's turn is next."""
+        self._busy: set[str] = set()
+        self._rounds = 0
+        self._idle = asyncio.Event()
+        self._pace = _Pace()
         self._stopping = asyncio.Event()
         self._timer: asyncio.Task[None] | None = None
         self._last_flush = FlushStats()
@@ -120,44 +137,97 @@ class SensorStreamService:
             await asyncio.wait((self._timer,))
 
     async def _tick(self, stopping: asyncio.Event) -> None:
-        """Flush at whole intervals after the start, and once more when stopped."""
+        """Flush at whole intervals after the start, and once more when stopped, whatever is still under way then."""
         loop = asyncio.get_running_loop()
         due_s = loop.time()
-        while not stopping.is_set():
-            due_s = _next_due_s(due_s, loop.time(), self._interval_s)
-            with contextlib.suppress(TimeoutError):  # the usual end of the wait: the interval is over
-                async with asyncio.timeout_at(due_s):
-                    await stopping.wait()
-            await self._flush_guarded()
+        async with asyncio.TaskGroup() as rounds:
+            while not stopping.is_set():
+                due_s = _next_due_s(due_s, loop.time(), self._interval_s)
+                with contextlib.suppress(TimeoutError):  # the usual end of the wait: the interval is over
+                    async with asyncio.timeout_at(due_s):
+                        await stopping.wait()
+                LOOP_LAG_SECONDS.observe(max(0.0, loop.time() - due_s))
+                rounds.create_task(self._flush_guarded())
+        await self._flush_guarded(last=True)
 
-    async def _flush_guarded(self) -> None:
+    async def _flush_guarded(self, *, last: bool = False) -> None:
         try:
-            await self.flush()
+            await self._flush_round(last=last)
         except Exception:
             FLUSH_ERRORS.inc()
             _log.exception("flush_failed")
 
     async def flush(self) -> FlushStats:
         """Send everything buffered now. May be called at any time; a call during a flush waits for its end."""
-        async with self._flushing:
-            drained = self.stream.drain()
-            if not drained:
-                return FlushStats()
-            started_s = time.perf_counter()
-            pace = _Pace()
-            stats_of: dict[str, FlushStats] = {}
-            # Small organizations first: they cost the large ones little, and never wait for them.
-            for organization_id in sorted(drained, key=lambda each: drained[each].count):
-                stats_of[organization_id] = await self._flush_organization(drained[organization_id], pace)
-            return self._record(stats_of, time.perf_counter() - started_s)
+        while self._rounds:
+            await self._idle.wait()
+        return await self._flush_round()
 
-    def _record(self, stats_of: Mapping[str, FlushStats], duration_s: float) -> FlushStats:
+    async def _flush_round(self, *, last: bool = False) -> FlushStats:
+        """Send what is buffered of every organization that is not being flushed already."""
+        started_s = time.perf_counter()
+        self._flushes += 1
+        due = [rate for rate in RATES if last or self._flushes % rate.multiple == 0]
+        begun = self._begin(due)
+        if not begun.flushes:
+            return FlushStats()
+        self._rounds += 1
+        self._idle.clear()
+        try:
+            await self._take_turns(begun)
+        finally:
+            self._rounds -= 1
+            if not self._rounds:
+                self._idle.set()
+        return self._record(begun.flushes, time.perf_counter() - started_s)
+
+    def _begin(self, due: list[Rate]) -> _Round:
+        """Take readings over from the buffer, and put their organizations into the turns."""
+        drained = self.stream.drain(keep=self._busy)
+        waiting = {organization_id for rate in due for organization_id in self.stream.rated.organizations(rate)}
+        for organization_id in waiting - self._busy - drained.keys():
+            drained[organization_id] = OrganizationReadings(organization_id)
+        # Small organizations first: they cost the large ones little, and never wait for them.
+        begun = _Round()
+        for readings in sorted(drained.values(), key=lambda each: each.count):
+            begun.flushes.append(_OrganizationFlush(begun, readings, self._steps(readings, due)))
+        begun.left = len(begun.flushes)
+        self._busy.update(drained)
+        self._turns.extend(begun.flushes)
+        return begun
+
+    async def _take_turns(self, begun: _Round) -> None:
+        """Give turns, to whoever is next, until all of `begun` have ended. Several rounds share the turns."""
+        while begun.left:
+            turn = self._turns.popleft()
+            try:
+                self._pace.spend(next(turn.steps))
+            except StopIteration:
+                self._end(turn)
+            except Exception as exc:
+                FLUSH_ERRORS.inc()
+                _log.error("organization_not_sent", error=repr(exc))
+                self._end(turn)
+            else:
+                self._turns.append(turn)
+            if self._pace.is_used_up():
+                await self._pace.rest()
+
+    def _end(self, turn: _OrganizationFlush) -> None:
+        turn.end()
+        self._busy.discard(turn.readings.organization_id)
+        oldest_us = min((one.received_at_us for each in turn.readings.units.values() for one in each), default=None)
+        if oldest_us is not None:
+            INGEST_TO_DELIVERY_SECONDS.observe(max(0.0, (self._now_us() - oldest_us) / 1e6))
+
+    def _record(self, begun: list[_OrganizationFlush], duration_s: float) -> FlushStats:
+        stats_of = {each.readings.organization_id: each.stats() for each in begun if each.readings.count}
         total = FlushStats(
             readings=sum(each.readings for each in stats_of.values()),
             units=sum(each.units for each in stats_of.values()),
             duration_ms=_milliseconds(duration_s),
         )
-        self._last_flush, self._last_flush_of = total, dict(stats_of)
+        self._last_flush, self._last_flush_of = total, stats_of
         FLUSH_SECONDS.observe(duration_s)
         FLUSH_READINGS.inc(total.readings)
         _log.info(
@@ -169,25 +239,40 @@ class SensorStreamService:
         )
         return total
 
-    async def _flush_organization(self, drained: OrganizationReadings, pace: _Pace) -> FlushStats:
-        """Encode and publish the batches of one organization, in slices short in time and in bytes."""
-        started_s = time.perf_counter()
+    def _steps(self, drained: OrganizationReadings, due: list[Rate]) -> Iterator[int]:
+        """Flush one organization, each step short in time and in bytes; gives what each step has cost."""
+        yield from self._send(drained, FULL_RATE)
+        organization_room = Room.organization(drained)
+        for rate in RATES:
+            if self._hub.members(in_use_room(rate, organization_room)):
+                self._let_wait(drained, rate)
+                yield 0
+        for rate in due:
+            waiting = self.stream.rated.take(rate, drained.organization_id)
+            if waiting is not None:
+                yield from self._send(waiting, rate)
+
+    def _let_wait(self, drained: OrganizationReadings, rate: Rate) -> None:
+        """Keep the readings that somebody follows at `rate`."""
+        everything = bool(self._hub.members(rate.room(Room.organization(drained))))
+        for unit_id, readings in drained.units.items():
+            if everything or self._hub.members(rate.room(Room.unit(drained, unit_id))):
+                self.stream.rated.add(rate, readings)
+
+    def _send(self, drained: OrganizationReadings, rate: Rate) -> Iterator[int]:
+        """Encode and publish the batches of one organization to those who follow it at `rate`."""
         batches: list[Batch] = []
-        size_bytes = 0
-        for batch in self._batches(drained):
+        size_bytes, encode_until_s = 0, time.perf_counter() + SLICE_S
+        for batch in self._batches(drained, rate):
             batches.append(batch)
             size_bytes += len(batch.frame.text)
-            if size_bytes >= self._batch_max_bytes or pace.is_used_up():
-                self._publish(drained, batches)
-                batches, size_bytes = [], 0
-                await pace.rest()
-        self._publish(drained, batches)
-        if pace.is_used_up():
-            await pace.rest()
-        duration_ms = _milliseconds(time.perf_counter() - started_s)
-        return FlushStats(readings=drained.count, units=len(drained.units), duration_ms=duration_ms)
+            if size_bytes >= self._batch_max_bytes or time.perf_counter() >= encode_until_s:
+                yield from self._publish(drained, rate, batches)
+                batches = []
+                size_bytes, encode_until_s = 0, time.perf_counter() + SLICE_S
+        yield from self._publish(drained, rate, batches)
 
-    def _batches(self, drained: OrganizationReadings) -> Iterator[Batch]:
+    def _batches(self, drained: OrganizationReadings, rate: Rate) -> Iterator[Batch]:
         """Encode each unit's readings once; a unit that cannot be encoded is counted and left out."""
         for unit_id, readings in drained.units.items():
             room = Room.unit(drained, unit_id)
@@ -196,36 +281,78 @@ class SensorStreamService:
                 for payload in batch_payloads(
                     unit_id, readings, max_bytes=self._batch_max_bytes, next_seq=self._next_seq
                 ):
-                    yield Batch((room,), event_frame(BATCH_EVENT, payload, conflation=conflation))
+                    yield Batch((rate.room(room),), event_frame(BATCH_EVENT, payload, conflation=conflation))
             except Exception as exc:
                 FLUSH_ERRORS.inc()
                 _log.error("unit_not_sent", room=room, error=repr(exc))
 
-    def _publish(self, drained: OrganizationReadings, batches: list[Batch]) -> None:
+    def _publish(self, drained: OrganizationReadings, rate: Rate, batches: list[Batch]) -> Iterator[int]:
         if not batches:
             return
-        room = Room.organization(drained)
+        room = rate.room(Room.organization(drained))
         try:
-            self._hub.publish(room, batches)
+            yield from self._hub.publish_in_slices(room, batches)
             FLUSH_BATCHES.inc(len(batches))
         except Exception as exc:
             FLUSH_ERRORS.inc()
             _log.error("room_not_sent", room=room, error=repr(exc))
 
 
-class _Pace:
-    """Whether a flush has used up its slice of the loop."""
+def in_use_room(rate: Rate, organization_room: Room) -> Room:
+    """The room of all who follow anything of an organization at `rate`: its emptiness saves looking at every unit."""
+    return Room(f"some:{rate.room(organization_room)}")
+
+
+class _Round:
+    """The organizations that one tick has begun to flush, and how many of them have not ended."""
 
     def __init__(self) -> None:
-        self._slice_ends_s = time.perf_counter() + SLICE_S
+        self.flushes: list[_OrganizationFlush] = []
+        self.left = 0
+
+
+class _OrganizationFlush:
+    """One organization's part in a round, as far as it has come."""
+
+    def __init__(self, begun: _Round, readings: OrganizationReadings, steps: Iterator[int]) -> None:
+        self.readings = readings
+        self.steps = steps
+        self._round = begun
+        self._started_s = time.perf_counter()
+        self._duration_s = 0.0
+
+    def end(self) -> None:
+        """Note that everything was sent."""
+        self._round.left -= 1
+        self._duration_s = time.perf_counter() - self._started_s
+
+    def stats(self) -> FlushStats:
+        """What was sent at the full rate, and in what time."""
+        return FlushStats(
+            readings=self.readings.count,
+            units=len(self.readings.units),
+            duration_ms=_milliseconds(self._duration_s),
+        )
+
+
+class _Pace:
+    """Whether flushes have used up their slice of the loop, in time or in writing (which the loop does afterwards)."""
+
+    def __init__(self) -> None:
+        self._slice_ends_s = 0.0
+        self._left_bytes = 0
+
+    def spend(self, cost_bytes: int) -> None:
+        self._left_bytes -= cost_bytes
 
     def is_used_up(self) -> bool:
-        return time.perf_counter() >= self._slice_ends_s
+        return self._left_bytes <= 0 or time.perf_counter() >= self._slice_ends_s
 
     async def rest(self) -> None:
         """Let everything else that is ready run, then begin a new slice."""
         await asyncio.sleep(0)
         self._slice_ends_s = time.perf_counter() + SLICE_S
+        self._left_bytes = SLICE_COST_BYTES
 
 
 def _next_due_s(due_s: float, now_s: float, interval_s: float) -> float:

@@ -3,12 +3,12 @@
 Owns room membership, on both sides (a room's members and a subscriber's rooms), and the one loop that hands bytes to
 subscribers; `transport` joins and drops, `broadcaster` publishes. The invariant: whatever rooms a subscriber is in, one
 publish or emit reaches it in one call, each frame once, in order. The loop is a plain `def`: no await, no task, and no
-encoding or joining per subscriber.
+encoding or joining per subscriber. A publish to many comes in slices, so that the event loop is never held for long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import structlog
@@ -20,6 +20,12 @@ _log = structlog.get_logger(__name__)
 
 NO_ROOMS: Final[frozenset[str]] = frozenset()
 """What `Subscriber.rooms` is before the first join, shared by all."""
+
+
+SLICE_COST_BYTES: Final = 4 * 1024 * 1024
+"""What one slice of a publish may cost: about 5 ms of writing, well below the 20 ms that a request may wait for us."""
+DELIVERY_COST_BYTES: Final = 8 * 1024
+"""What a delivery costs beside its bytes: a write takes about as long as the kernel needs to copy that much more."""
 
 
 class Subscriber(Protocol):
@@ -55,6 +61,8 @@ class Hub:
 
     def __init__(self) -> None:
         self._rooms: dict[str, _Room] = {}
+        self._changes = 0
+        """Grows with every join and leave, so that a publish in slices sees whether its choices still hold."""
 
     def join(self, subscriber: Subscriber, room: str) -> None:
         """Put `subscriber` into `room`; nothing happens when it is there already."""
@@ -62,6 +70,7 @@ class Hub:
         if found is None:
             found = self._rooms[room] = _Room(room)
         found.members.add(subscriber)
+        self._changes += 1
         subscriber.rooms = subscriber.rooms | found.only if subscriber.rooms else found.only
 
     def leave(self, subscriber: Subscriber, room: str) -> None:
@@ -79,6 +88,7 @@ class Hub:
     def _discard(self, subscriber: Subscriber, room: str) -> None:
         found = self._rooms[room]
         found.members.discard(subscriber)
+        self._changes += 1
         if not found.members:
             del self._rooms[room]
 
@@ -97,17 +107,37 @@ class Hub:
         if chosen:
             _deliver(chosen, Bundle((frame,)))
 
-    def publish(self, organization_room: str, batches: Sequence[Batch]) -> None:
+    def publish_in_slices(self, organization_room: str, batches: Sequence[Batch]) -> Iterator[int]:
         """Send a flush of one organization: all of it to `organization_room`, to the others what their rooms get.
 
+        Each step sends to one slice of the subscribers and gives what it cost, in bytes (see `SLICE_COST_BYTES`);
+        nothing is sent before the first step. Rooms may change between steps: who joins gets the next publish, who
+        leaves gets nothing more for the room it left. Take all steps before the next publish of the same organization.
         Subscribers with equal choices share one bundle, so a choice is joined once however many made it.
         """
-        everybody = self.members(organization_room)
-        choices = self._choices(everybody, batches)
+        changes_before = self._changes
+        everybody = tuple(self.members(organization_room))
+        choices = self._choices(self.members(organization_room), batches)
         if everybody:
-            _deliver(everybody, Bundle(batch.frame for batch in batches))
+            yield from self._send(everybody, organization_room, batches, changes_before)
         for indexes, subscribers in choices.items():
-            _deliver(subscribers, Bundle(batches[index].frame for index in indexes))
+            chosen = [batches[index] for index in indexes]
+            yield from self._send(subscribers, organization_room, chosen, changes_before)
+
+    def _send(
+        self, subscribers: Sequence[Subscriber], organization_room: str, batches: Sequence[Batch], changes_before: int
+    ) -> Iterator[int]:
+        """Send `batches` to all of `subscribers`, slice by slice."""
+        bundle = Bundle(batch.frame for batch in batches)
+        cost_bytes = DELIVERY_COST_BYTES + sum(len(batch.frame.text) for batch in batches)
+        slice_length = max(1, SLICE_COST_BYTES // cost_bytes)
+        for start in range(0, len(subscribers), slice_length):
+            part = subscribers[start : start + slice_length]
+            if self._changes == changes_before:
+                _deliver(part, bundle)
+            else:
+                _deliver_still_wanted(part, organization_room, batches, bundle)
+            yield len(part) * cost_bytes
 
     def _choices(
         self, everybody: Collection[Subscriber], batches: Sequence[Batch]
@@ -126,6 +156,24 @@ class Hub:
         for subscriber, indexes in chosen.items():
             groups.setdefault(tuple(indexes), []).append(subscriber)
         return groups
+
+
+def _deliver_still_wanted(
+    subscribers: Sequence[Subscriber], organization_room: str, batches: Sequence[Batch], bundle: Bundle
+) -> None:
+    """Hand over `bundle`, or the part of it that a subscriber's rooms, as they are now, still ask for."""
+    unchanged: list[Subscriber] = []
+    for subscriber in subscribers:
+        rooms = subscriber.rooms
+        if organization_room in rooms:
+            unchanged.append(subscriber)
+            continue
+        frames = [batch.frame for batch in batches if not rooms.isdisjoint(batch.rooms)]
+        if len(frames) == len(batches):
+            unchanged.append(subscriber)
+        elif frames:
+            _deliver((subscriber,), Bundle(frames))
+    _deliver(unchanged, bundle)
 
 
 def _deliver(subscribers: Collection[Subscriber], bundle: Bundle) -> None:

@@ -52,6 +52,18 @@ FLUSH_ERRORS: Final = Counter(
 DELIVER_ERRORS: Final = Counter(
     "sensorcast_deliver_errors", "Deliveries to one subscriber that failed; the others went on.", registry=REGISTRY
 )
+INGEST_TO_DELIVERY_SECONDS: Final = Histogram(
+    "sensorcast_ingest_to_delivery_seconds",
+    "From the arrival of the oldest reading of an organization's flush until all of it was handed to its connections.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0),
+    registry=REGISTRY,
+)
+LOOP_LAG_SECONDS: Final = Histogram(
+    "sensorcast_loop_lag_seconds",
+    "How late the event loop came back to the flush timer: what everything on it waits.",
+    buckets=_FAST_S,
+    registry=REGISTRY,
+)
 BUFFERED_READINGS: Final = Gauge(
     "sensorcast_buffered_readings", "Readings waiting for the next flush.", registry=REGISTRY
 )

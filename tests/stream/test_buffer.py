@@ -127,3 +127,12 @@ def test_fair_share_is_the_largest_that_fits(sizes: list[int], budget: int) -> N
     share = fair_share(sizes, budget)
     assert sum(min(size, share) for size in sizes) <= budget
     assert share == max(sizes) or sum(min(size, share + 1) for size in sizes) > budget
+
+
+def test_a_drain_leaves_those_it_is_told_to_keep() -> None:
+    buffer = ReadingBuffer(100)
+    for org in "ab":
+        buffer.add(reading(org=org))
+    assert list(buffer.drain(keep={"b", "unknown"})) == ["a"]
+    assert buffer.sizes(None) == (1, 1)
+    assert list(buffer.drain()) == ["b"]

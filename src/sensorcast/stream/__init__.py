@@ -1,6 +1,7 @@
 """The live side of readings: the newest of each unit, and those waiting for the next flush.
 
-Reading order: `buffer` (what the next flush sends), `latest` (what `get:latest` answers), `outgoing` (their JSON).
+Reading order: `buffer` (what the next flush sends), `rates` (what waits for subscribers that want less), `latest` (what
+`get:latest` answers), `outgoing` (their JSON).
 Called by the pipeline (add_reading, with readings that are stored), the broadcaster (drain) and the doors (latest).
 The invariant: a reading is in one flush and no more, late or not, unless the buffer was full; late data never moves the
 latest reading back.
@@ -8,7 +9,7 @@ latest reading back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from sensorcast.model import Reading
 from sensorcast.stream.buffer import OrganizationReadings, ReadingBuffer
 from sensorcast.stream.latest import LatestReadings
+from sensorcast.stream.rates import RatedReadings
 
 DEFAULT_CACHE_UNITS: Final = 200_000
 DEFAULT_BUFFER_READINGS: Final = 100_000
@@ -38,6 +40,8 @@ class SensorStream:
     ) -> None:
         self._latest = LatestReadings(cache_units)
         self._buffer = ReadingBuffer(buffer_max_readings)
+        self.rated = RatedReadings(buffer_max_readings)
+        """Readings that wait for subscribers with a rate of their own."""
 
     def add_reading(self, organization_id: str, reading: Reading) -> None:
         """Take a stored reading into the next flush and, when it is the newest of its unit, as the latest one.
@@ -62,9 +66,9 @@ class SensorStream:
         """The newest readings of all units of one organization; costs only those."""
         return self._latest.of(organization_id)
 
-    def drain(self) -> dict[str, OrganizationReadings]:
-        """Hand over everything buffered, by organization, and start afresh with no keys."""
-        return self._buffer.drain()
+    def drain(self, *, keep: Collection[str] = ()) -> dict[str, OrganizationReadings]:
+        """Hand over everything buffered, by organization, and start afresh with no keys; those in `keep` stay."""
+        return self._buffer.drain(keep=keep)
 
     def stats(self, organization_id: str | None = None) -> StreamStats:
         """Sizes of one organization, or of all for None."""

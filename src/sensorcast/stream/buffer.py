@@ -12,7 +12,7 @@ Metric: `sensorcast_buffer_skipped_readings`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import structlog
 
@@ -41,6 +41,14 @@ class OrganizationReadings:
             readings.append(reading)
         self.count += 1
 
+    def replace(self, reading: Reading) -> None:
+        """Let `reading` stand alone for its unit, unless a newer one does."""
+        kept = self.units.get(reading.unit_id)
+        if kept is None:
+            self.add(reading)
+        elif reading.recorded_at_us >= kept[-1].recorded_at_us:
+            kept[-1] = reading
+
     def keep(self, limit: int) -> None:
         """Keep at most `limit` readings: the newest of each unit, and where units outnumber them, the newest units."""
         share = max(1, fair_share(map(len, self.units.values()), limit))
@@ -66,16 +74,45 @@ class ReadingBuffer:
         """Append `reading`; beyond the limit, room is made first."""
         if self._count >= self._max_readings:
             self._free_half()
-        organization = self._organizations.get(reading.organization_id)
-        if organization is None:
-            organization = self._organizations[reading.organization_id] = OrganizationReadings(reading.organization_id)
-        organization.add(reading)
+        self._organization(reading.organization_id).add(reading)
         self._count += 1
 
-    def drain(self) -> dict[str, OrganizationReadings]:
-        """Hand over everything and start afresh."""
+    def replace(self, reading: Reading) -> None:
+        """Keep only the newest of the readings of its unit: `reading`, or the one that is here."""
+        if self._count >= self._max_readings:
+            self._free_half()
+        organization = self._organization(reading.organization_id)
+        count_before = organization.count
+        organization.replace(reading)
+        self._count += organization.count - count_before
+
+    def _organization(self, organization_id: str) -> OrganizationReadings:
+        organization = self._organizations.get(organization_id)
+        if organization is None:
+            organization = self._organizations[organization_id] = OrganizationReadings(organization_id)
+        return organization
+
+    @property
+    def organizations(self) -> Collection[str]:
+        """Who has readings waiting."""
+        return self._organizations.keys()
+
+    def drain(self, *, keep: Collection[str] = ()) -> dict[str, OrganizationReadings]:
+        """Hand over everything, but for the organizations in `keep`, and start afresh."""
         drained, self._organizations, self._count = self._organizations, {}, 0
+        for organization_id in keep:
+            kept = drained.pop(organization_id, None)
+            if kept is not None:
+                self._organizations[organization_id] = kept
+                self._count += kept.count
         return drained
+
+    def take(self, organization_id: str) -> OrganizationReadings | None:
+        """Hand over everything of one organization; None when there is nothing."""
+        taken = self._organizations.pop(organization_id, None)
+        if taken is not None:
+            self._count -= taken.count
+        return taken
 
     def sizes(self, organization_id: str | None) -> tuple[int, int]:
         """How many readings and how many units are waiting, of one organization or of all for None."""
