@@ -167,5 +167,5 @@ def _unit(index: int, size: int, seed: int, start_s: float, interval_s: float, f
         measured_at_s=start_s - rng.uniform(0.0, interval_s),
         failing_since_s=failing_since_s if index % 24 == 4 else None,
         battery_percent=9.0 if index % 24 == 6 else rng.uniform(48.0, 100.0),
-        signal_centre_dbm=-97.0 if index % 24 == 13 else rng.uniform(-84.0, -48.0),
+        signal_centre_dbm=-83.0 if index % 24 == 13 else rng.uniform(-84.0, -48.0),
     )
