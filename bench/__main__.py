@@ -1,4 +1,4 @@
-"""Run every suite, or those named: `python -m bench [micro.flush] [micro.publish] [connections] [fanout]`.
+"""Run every suite, or those named: `python -m bench [micro.flush] [fanout] ...`.
 
 Each suite is a program of its own (`python -m bench.fanout --help`) and prints the machine it ran on.
 """
@@ -11,7 +11,7 @@ import sys
 
 from bench.servers import ROOT
 
-SUITES = ("micro.flush", "micro.publish", "connections", "fanout")
+SUITES = ("micro.flush", "micro.publish", "connections", "fanout", "uneven")
 
 
 def main() -> None:

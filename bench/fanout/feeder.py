@@ -17,6 +17,8 @@ import msgspec
 from bench.servers import RunningServer, Workload
 
 FIRST_FLUSH_DEADLINE_S = 10.0
+REQUEST_READINGS = 1_000
+"""Readings of one request: what a busy gateway sends, well within the largest body."""
 
 
 @contextlib.contextmanager
@@ -50,13 +52,18 @@ def _feed(server: RunningServer, workload: Workload, api_keys: list[str], over: 
 def _post_all(connection: http.client.HTTPConnection, workload: Workload, api_keys: list[str]) -> None:
     for api_key in api_keys:
         recorded_at = datetime.now(UTC).isoformat(timespec="microseconds")
-        readings = [_reading(unit, recorded_at) for unit in range(workload.units)]
-        headers = {"X-API-Key": api_key, "Content-Type": "application/json"}
-        connection.request("POST", "/api/ingest/readings", msgspec.json.encode({"readings": readings}), headers)
-        answer = connection.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"ingestion answered {answer.status}: {body[:200]!r}")
+        for first in range(0, workload.units, REQUEST_READINGS):
+            units = range(first, min(first + REQUEST_READINGS, workload.units))
+            _post(connection, api_key, [_reading(unit, recorded_at) for unit in units])
+
+
+def _post(connection: http.client.HTTPConnection, api_key: str, readings: list[dict[str, object]]) -> None:
+    headers = {"X-API-Key": api_key, "Content-Type": "application/json"}
+    connection.request("POST", "/api/ingest/readings", msgspec.json.encode({"readings": readings}), headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    if answer.status != 200:
+        raise RuntimeError(f"ingestion answered {answer.status}: {body[:200]!r}")
 
 
 def _reading(unit: int, recorded_at: str) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""The suite of uneven load: `python -m bench.uneven`."""
