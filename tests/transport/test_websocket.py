@@ -9,35 +9,16 @@ import weakref
 import pytest
 from websockets.frames import Opcode
 
-from sensorcast.metrics import CLIENTS_CUT
 from sensorcast.transport import websocket
 from sensorcast.transport.connection import SERVER_CLOSED
-from sensorcast.transport.polling import PollingCarrier
-from sensorcast.wire.engineio import Timing
-from sensorcast.wire.frame import Bundle, Frame
+from sensorcast.wire.frame import Frame
 from tests.conformance import frames as raw
-from tests.transport.fakes import Peer, Server, batch, flush
-
-SOFT, HARD = 1_000, 4_000
+from tests.transport.fakes import Server, flush
 
 
 @pytest.fixture
 async def server() -> Server:
     return Server()
-
-
-@pytest.fixture
-async def slow_server() -> Server:
-    """Few bytes make its clients slow."""
-    return Server(outbound_soft_bytes=SOFT, outbound_hard_bytes=HARD)
-
-
-def slow_client(server: Server) -> Peer:
-    """A client that does not read, with as much unsent as makes the server conflate."""
-    peer = server.connect(blocked=True)
-    peer.carrier.send(Frame(b"4" + b"x" * SOFT))
-    assert not peer.carrier.writable
-    return peer
 
 
 # Opening
@@ -133,15 +114,6 @@ async def test_a_flush_sent_while_a_read_is_answered_keeps_its_place(server: Ser
     server.handlers[0].receive = answer  # type: ignore[method-assign]
     peer.send("4go")
     assert peer.received == ["4first", "4second", "4third"]
-
-
-async def test_large_answers_to_one_read_are_not_piled_up(slow_server: Server) -> None:
-    peer = slow_server.connect(blocked=True)
-    answer = Frame(b"4" + b"x" * websocket.CORK_MAX_BYTES)
-    slow_server.handlers[0].receive = lambda message: peer.carrier.send(answer)  # type: ignore[method-assign]
-    peer.raw(raw.text("4go") * 50)
-    assert len(peer.transport.unsent) < 2 * websocket.CORK_MAX_BYTES
-    assert peer.transport.aborted
 
 
 # Violations
@@ -243,13 +215,6 @@ async def test_a_lost_connection_ends_its_session_once(server: Server) -> None:
     assert server.sids == []
 
 
-async def test_a_peer_that_half_closes_is_gone_even_if_it_reads_nothing(slow_server: Server) -> None:
-    peer = slow_client(slow_server)
-    peer.carrier.eof_received()
-    assert slow_server.sids == []
-    assert peer.carrier._linger is not None
-
-
 async def test_a_closing_socket_that_takes_nothing_is_aborted(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "LINGER_S", 0.0)
     peer = server.connect()
@@ -284,261 +249,3 @@ async def test_a_closed_connection_is_kept_alive_by_nothing(server: Server) -> N
     gc.collect()
     assert handler() is None
     assert carrier() is None
-
-
-# Slow readers
-
-
-async def test_a_flush_is_one_write_of_the_shared_buffer(server: Server) -> None:
-    peers = [server.connect() for _ in range(3)]
-    bundle = flush(batch("u1", 1), batch("u2", 1))
-    for peer in peers:
-        peer.transport.writes = 0
-        peer.carrier.deliver(bundle)
-    assert [peer.transport.writes for peer in peers] == [1, 1, 1]
-    assert [peer.received for peer in peers] == [['42["batch","u1",1]', '42["batch","u2",1]']] * 3
-
-
-async def test_a_slow_client_is_owed_only_the_newest_batch_of_each_unit(slow_server: Server) -> None:
-    peer = slow_client(slow_server)
-    for rank in (1, 2, 3):
-        peer.carrier.deliver(flush(batch("u1", rank), batch("u2", rank)))
-    peer.transport.drain()
-    assert peer.received[1:] == ['42["batch","u1",3]', '42["batch","u2",3]']
-
-
-async def test_a_slow_client_is_told_once_and_once_more_when_it_has_everything(slow_server: Server) -> None:
-    peer = slow_client(slow_server)
-    for rank in (1, 2, 3):
-        peer.carrier.deliver(flush(batch("u1", rank)))
-    assert slow_server.handlers[0].events == ["slowed"]
-    peer.transport.drain()
-    assert slow_server.handlers[0].events == ["slowed", "restored"]
-
-
-async def test_a_client_that_lost_nothing_is_told_nothing(slow_server: Server) -> None:
-    peer = slow_client(slow_server)
-    peer.carrier.deliver(flush(batch("u1", 1), batch("u2", 1)))
-    peer.transport.drain()
-    assert slow_server.handlers[0].events == []
-    assert len(peer.received) == 3
-
-
-async def test_a_client_that_blocks_again_while_it_is_served_is_owed_the_rest(slow_server: Server) -> None:
-    peer = slow_client(slow_server)
-    for rank in (1, 2):
-        peer.carrier.deliver(flush(*(batch(f"u{unit}", rank, size=600) for unit in range(6))))
-    peer.transport.drain(len(peer.transport.unsent))
-    assert not peer.carrier.writable
-    assert len(peer.transport.unsent) < 2 * SOFT
-    peer.transport.drain()
-    peer.transport.drain()
-    assert [str(message).strip() for message in peer.received[1:]] == [f'42["batch","u{unit}",2]' for unit in range(6)]
-    assert slow_server.handlers[0].events == ["slowed", "restored"]
-
-
-async def test_a_flush_larger_than_the_soft_limit_goes_frame_by_frame(slow_server: Server) -> None:
-    peer = slow_server.connect(blocked=True)
-    bundle = flush(*(batch(f"u{unit}", 1, size=600) for unit in range(6)))
-    peer.carrier.deliver(bundle)
-    assert len(peer.transport.unsent) < 2 * SOFT
-    peer.transport.drain()
-    peer.transport.drain()
-    assert len(peer.received) == 6
-
-
-async def test_events_that_cannot_be_conflated_are_kept_up_to_the_hard_limit(slow_server: Server) -> None:
-    peer = slow_client(slow_server)
-    before = CLIENTS_CUT.labels("bytes")._value.get()
-    for _ in range(3):
-        peer.carrier.deliver(flush(Frame(b"4" + b"x" * 900)))
-    assert not peer.transport.aborted
-    peer.carrier.deliver(flush(Frame(b"4" + b"x" * 900)))
-    assert peer.transport.aborted
-    assert slow_server.handlers[0].events == ["closed: transport close: too slow"]
-    assert CLIENTS_CUT.labels("bytes")._value.get() == before + 1
-
-
-async def test_a_client_that_takes_nothing_for_the_stall_time_is_cut(slow_server: Server) -> None:
-    peer = slow_client(slow_server)
-    slow_server.live(9.5)
-    assert not peer.transport.aborted
-    slow_server.live(3.5)
-    assert peer.transport.aborted
-    assert slow_server.sids == []
-
-
-async def test_a_client_that_takes_a_little_is_not_cut(slow_server: Server) -> None:
-    peer = slow_client(slow_server)
-    for _ in range(5):
-        slow_server.live(4.0)
-        peer.transport.drain(1)
-    assert not peer.transport.aborted
-
-
-async def test_pings_of_its_own_are_no_progress_of_a_client_that_reads_nothing(slow_server: Server) -> None:
-    peer = slow_client(slow_server)
-    for _ in range(13):
-        slow_server.live(1.0)
-        peer.raw(raw.frame(raw.PING, b"x"))
-    assert peer.transport.aborted
-
-
-async def test_a_client_that_recovers_is_not_watched_for_ever(slow_server: Server) -> None:
-    peer = slow_client(slow_server)
-    peer.transport.drain()
-    slow_server.live(3.0)
-    assert not peer.carrier._watched
-    assert all(peer.carrier not in slot for slot in slow_server.endpoint.wheel._slots.values())
-
-
-async def test_a_slow_client_delays_nobody(slow_server: Server) -> None:
-    slow, quick = slow_client(slow_server), slow_server.connect()
-    for rank in (1, 2):
-        for peer in (slow, quick):
-            peer.carrier.deliver(flush(batch("u1", rank)))
-    assert quick.received == ['42["batch","u1",1]', '42["batch","u1",2]']
-
-
-# Upgrades
-
-
-def polling_session(server: Server) -> PollingCarrier:
-    """A session that polls, its handshake answered."""
-    carrier = PollingCarrier(server.endpoint.limits)
-    carrier.connection = server.endpoint.open(carrier, address="", query={}, headers={})
-    carrier.take()
-    return carrier
-
-
-async def test_a_websocket_takes_a_polling_session_over(server: Server) -> None:
-    carrier = polling_session(server)
-    peer = server.probe("s0")
-    peer.send("2probe")
-    assert peer.received == ["3probe"]
-    assert carrier.wait().done()
-    assert carrier.take() == b"6"
-    peer.send("5")
-    peer.send("4hello")
-    assert server.handlers[0].messages == ["hello"]
-    assert carrier.connection is not None
-    assert carrier.connection.carrier is peer.carrier
-
-
-async def test_what_polling_still_owed_comes_first(server: Server) -> None:
-    carrier = polling_session(server)
-    peer = server.probe("s0")
-    peer.send("2probe")
-    carrier.send(Frame(b"4a"))
-    carrier.deliver(Bundle([Frame(b"4b")]))
-    peer.send("5")
-    peer.carrier.send(Frame(b"4c"))
-    assert peer.received == ["3probe", "4a", "4b", "4c"]
-
-
-WRONG_PROBES = {
-    "message instead of probe": ["4hello"],
-    "bytes instead of probe": [b"2probe"],
-    "upgrade without probe": ["5"],
-    "probe twice": ["2probe", "2probe"],
-    "message after the probe": ["2probe", "4hello"],
-    "unknown packet": ["x"],
-}
-
-
-@pytest.mark.parametrize("messages", WRONG_PROBES.values(), ids=WRONG_PROBES.keys())
-async def test_a_probe_that_fails_leaves_polling_alive(server: Server, messages: list[str | bytes]) -> None:
-    carrier = polling_session(server)
-    peer = server.probe("s0")
-    for message in messages:
-        peer.send(message)
-    assert peer.close_code == 1008
-    waiting = carrier.wait()
-    assert not waiting.done()
-    carrier.send(Frame(b"4alive"))
-    assert waiting.done()
-    assert carrier.take() == b"4alive"
-    assert server.handlers[0].events == []
-
-
-async def test_a_client_that_lost_batches_is_told_after_all_it_was_owed(slow_server: Server) -> None:
-    carrier = polling_session(slow_server)
-    handler, peer = slow_server.handlers[0], slow_server.probe("s0")
-    handler.restored = lambda: handler.connection.send(Frame(b"4restored"))  # type: ignore[method-assign]
-    for rank in (1, 2):
-        carrier.deliver(flush(Frame(b"4" + b"x" * SOFT), batch("u1", rank)))
-    peer.send("2probe")
-    peer.send("5")
-    assert [message[-20:] for message in peer.received] == [
-        "3probe",
-        "x" * 20,
-        "x" * 20,
-        '42["batch","u1",2]',
-        "4restored",
-    ]
-
-
-async def test_a_probe_that_goes_away_leaves_polling_alive(server: Server) -> None:
-    carrier = polling_session(server)
-    peer = server.probe("s0")
-    peer.send("2probe")
-    peer.vanish()
-    assert not carrier.upgrading
-    assert server.sids == ["s0"]
-
-
-async def test_an_upgrade_that_does_not_finish_is_closed_in_time() -> None:
-    server = Server(timing=Timing(upgrade_timeout_s=2.0))
-    carrier = polling_session(server)
-    peer = server.probe("s0")
-    peer.send("2probe")
-    server.live(1.8)
-    assert not peer.transport.closing
-    server.live(0.4)
-    assert peer.close_code == 1008
-    assert not carrier.upgrading
-
-
-async def test_of_two_websockets_that_probe_the_first_wins(server: Server) -> None:
-    carrier = polling_session(server)
-    first, second = server.probe("s0"), server.probe("s0")
-    first.send("2probe")
-    second.send("2probe")
-    assert second.close_code == 1008
-    assert carrier.upgrading
-    first.send("5")
-    first.send("4hello")
-    assert server.handlers[0].messages == ["hello"]
-
-
-async def test_a_websocket_that_comes_while_another_upgrades_is_refused(server: Server) -> None:
-    polling_session(server)
-    server.probe("s0").send("2probe")
-    assert server.probe("s0").status == 400
-
-
-async def test_a_websocket_that_probes_a_session_carried_by_another_is_closed(server: Server) -> None:
-    polling_session(server)
-    first, late = server.probe("s0"), server.probe("s0")
-    for message in ("2probe", "5"):
-        first.send(message)
-    late.send("2probe")
-    assert late.close_code == 1008
-    assert server.handlers[0].events == []
-
-
-async def test_a_probe_of_a_session_that_ended_meanwhile_is_closed(server: Server) -> None:
-    carrier = polling_session(server)
-    peer = server.probe("s0")
-    assert carrier.connection is not None
-    carrier.connection.close("enough")
-    peer.send("2probe")
-    assert peer.close_code == 1008
-
-
-async def test_a_flood_of_pings_on_a_probe_is_cut(server: Server) -> None:
-    polling_session(server)
-    peer = server.probe("s0")
-    peer.raw(raw.frame(raw.PING) * 5_000)
-    assert peer.close_code == 1008
-    assert server.sids == []

@@ -13,7 +13,6 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from sensorcast.strict_json import JsonError
 from sensorcast.transport.connection import Connection
 from sensorcast.transport.endpoint import Handshake
 from sensorcast.transport.namespace import ConnectRefused, Namespace
@@ -32,13 +31,9 @@ _log = structlog.get_logger(__name__)
 
 CLIENT_DISCONNECT: Final = "client namespace disconnect"
 SERVER_DISCONNECT: Final = "server namespace disconnect"
-RATE_LIMITED: Final = {
-    "ok": False,
-    "error": {
-        "code": "rate_limited",
-        "message": "too many events (settings client_events_per_s, client_events_burst)",
-    },
-}
+_RATE_CODE: Final = "rate_limited"
+_TOO_MANY: Final = "too many events (settings client_events_per_s, client_events_burst)"
+RATE_LIMITED: Final = {"ok": False, "error": {"code": _RATE_CODE, "message": _TOO_MANY}}
 
 
 class Application(Protocol):
@@ -58,7 +53,9 @@ class Application(Protocol):
 class Client:
     """The Socket.IO side of one connection."""
 
-    __slots__ = ("_application", "_connect_by_s", "_running", "_session", "connection", "handshake", "sockets")
+    __slots__ = (
+        "_application", "_connect_by_s", "_pending", "_running", "_session", "connection", "handshake", "sockets"
+    )  # fmt: skip
 
     def __init__(self, application: Application, connection: Connection, handshake: Handshake) -> None:
         self.connection = connection
@@ -66,12 +63,22 @@ class Client:
         self.sockets: dict[str, Socket] = {}
         self._application = application
         self._session = SocketSession(connection.limits.decode)
-        self._connect_by_s: float | None = connection.wheel.now_s + connection.limits.timing.connect_timeout_s
+        self._connect_by_s: float | None = self._deadline_s()
+        self._pending: dict[str, Socket] | None = None
+        """By namespace, whose CONNECT waits for a middleware. One that was taken back and sent again is another."""
         self._running = 0
 
     @property
     def connect_by_s(self) -> float | None:
         return self._connect_by_s
+
+    def _deadline_s(self) -> float:
+        return self.connection.wheel.now_s + self.connection.limits.timing.connect_timeout_s
+
+    @property
+    def _overloads(self) -> bool:
+        """True while the client sends, or has under way, more than its rate allows."""
+        return self.connection.over_rate or self._running >= self.connection.limits.events_burst
 
     def receive(self, message: str | bytes) -> None:
         packet = self._session.receive(message)
@@ -95,12 +102,17 @@ class Client:
         if namespace is None:
             self._refuse(packet.namespace, ConnectRefused("Invalid namespace"))
             return
+        if self._overloads:
+            self._refuse(packet.namespace, ConnectRefused(_TOO_MANY, {"code": _RATE_CODE}))
+            return
         socket = Socket(self._application.new_id(), namespace, self)
         auth = {} if packet.data is None else packet.data
         try:
             for index, middleware in enumerate(namespace.middlewares):
                 waiting = middleware(socket, auth)
                 if waiting is not None:
+                    self._pending = {**(self._pending or {}), namespace.name: socket}
+                    self._running += 1
                     self._application.spawn(self._connect_later(socket, auth, waiting, index + 1))
                     return
         except Exception as exc:
@@ -117,13 +129,28 @@ class Client:
                 if result is not None:
                     await result
         except Exception as exc:
-            self._refuse(namespace.name, exc)
+            if self._is_pending(socket):
+                self._refuse(namespace.name, exc)
         else:
-            self._accept(socket)
+            if self._is_pending(socket):
+                self._accept(socket)
+        finally:
+            self._running -= 1
+
+    def _is_pending(self, socket: Socket) -> bool:
+        """Tell whether the client still wants this CONNECT answered: it may have gone, or taken it back."""
+        return (
+            not self.connection.closed
+            and self._pending is not None
+            and self._pending.get(socket.namespace.name) is socket
+        )
+
+    def _settle(self, name: str) -> None:
+        if self._pending is not None:
+            self._pending.pop(name, None)
 
     def _refuse(self, name: str, exc: Exception) -> None:
-        if name not in self._session.connecting:
-            return
+        self._settle(name)
         self._session.leave(name)
         if not isinstance(exc, ConnectRefused):
             _log.error("connect_failed", namespace=name, exc_info=exc)
@@ -132,14 +159,15 @@ class Client:
 
     def _accept(self, socket: Socket) -> None:
         namespace = socket.namespace
-        if self.connection.closed or namespace.name not in self._session.connecting:
-            # The client went, or took its CONNECT back, while a middleware waited.
-            return
+        self._settle(namespace.name)
         self._session.accept(namespace.name)
+        self.connection.send(connect_frame(namespace.name, socket.id))
+        if self.connection.closed:
+            # A middleware closed it, or the client does not read and this packet was one too many.
+            return
         self._connect_by_s = None
         self.sockets[namespace.name] = socket
         namespace.sockets[socket.id] = socket
-        self.connection.send(connect_frame(namespace.name, socket.id))
         self._notify(namespace.connect_handlers, socket)
 
     # Events
@@ -149,7 +177,7 @@ class Client:
         handler = socket.namespace.handlers.get(name) if isinstance(name, str) else None
         if handler is None:
             return
-        if self.connection.over_rate or self._running >= self.connection.limits.events_burst:
+        if self._overloads:
             self._answer(socket, packet.ack_id, RATE_LIMITED)
             return
         try:
@@ -176,9 +204,11 @@ class Client:
             return
         args = result if isinstance(result, tuple) else (result,)
         try:
-            self.connection.send(encode_ack(socket.namespace.name, ack_id, args))
-        except JsonError as exc:
+            frame = encode_ack(socket.namespace.name, ack_id, args)
+        except Exception as exc:  # a JsonError, or whatever an object of the application raises when it is read
             _failed("answer", exc)
+        else:
+            self.connection.send(frame)
 
     def _notify(self, handlers: Iterable[Callable[..., Any]], socket: Socket, *args: Any) -> None:
         for handler in handlers:
@@ -200,6 +230,7 @@ class Client:
             self.connection.close(SERVER_DISCONNECT)
 
     def _leave(self, name: str) -> None:
+        self._settle(name)
         self._session.leave(name)
         socket = self.sockets.get(name)
         if socket is not None:
@@ -207,7 +238,13 @@ class Client:
 
     def _end(self, socket: Socket, reason: str) -> None:
         namespace = socket.namespace
-        self.sockets.pop(namespace.name, None)
+        if not socket.connected:
+            # The packet that told the client of its end has ended the whole connection, because it does not read.
+            return
+        del self.sockets[namespace.name]
+        if not self.sockets:
+            # A connection without any namespace is like one that has not begun.
+            self._connect_by_s = self._deadline_s()
         namespace.sockets.pop(socket.id, None)
         self._notify(namespace.disconnect_handlers, socket, reason)
         namespace.hub.drop(socket)

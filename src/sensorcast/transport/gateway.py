@@ -11,17 +11,21 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from sensorcast.errors import NotFound, QuotaExceeded, SensorcastError, Unauthenticated
-from sensorcast.model import Identity, Reading, Room, is_valid_id
+from sensorcast.model import Identity, Room, is_valid_id
 from sensorcast.settings import Settings
 from sensorcast.stream import SensorStream
-from sensorcast.stream.outgoing import UnitReading, time_text, unit_reading
+from sensorcast.stream.outgoing import UnitReading, readings_json, time_text, unit_reading
 from sensorcast.transport.namespace import ConnectRefused, Namespace
 from sensorcast.transport.server import SocketServer
 from sensorcast.transport.socket import RoomLimit, Socket
 
 EXPIRY_CHECK_S: Final = 2.0
 """How late after its token's end a socket is cut at most, give or take a tick of the wheel."""
+EXPIRY_CHECK_MAX_S: Final = 60.0
+"""Longest time between two looks: an entry outlives its socket in the wheel by so much, and the wall clock may jump."""
 
 
 class Verifier(Protocol):
@@ -141,9 +145,9 @@ class Gateway:
         reading = self._stream.get_latest_reading(socket.data.identity.organization_id, unit_id)
         return None if reading is None else unit_reading(reading)
 
-    def _get_latest_all(self, socket: Socket, *_ignored: Any) -> list[UnitReading]:
-        readings: list[Reading] = self._stream.latest_of(socket.data.identity.organization_id)
-        return [unit_reading(reading) for reading in readings]
+    def _get_latest_all(self, socket: Socket, *_ignored: Any) -> msgspec.Raw:
+        # Encoded by its one home at once: thousands of readings must not be searched for bytes one by one.
+        return msgspec.Raw(readings_json(self._stream.latest_of(socket.data.identity.organization_id)))
 
     def _ping(self, _socket: Socket, *_ignored: Any) -> int:
         return round(self._clock() * 1_000)
@@ -217,6 +221,6 @@ class Membership:
             return None
         left_s = self._ends_at_s - self._clock()
         if left_s > 0:
-            return now_s + max(EXPIRY_CHECK_S, left_s / 2)
+            return now_s + min(max(EXPIRY_CHECK_S, left_s / 2), EXPIRY_CHECK_MAX_S)
         self._socket.disconnect(close=True)
         return None

@@ -9,7 +9,7 @@
     uvicorn.run(server.asgi(other_app), ws=server.websocket_class)
 
 Owns the endpoint, the namespaces and the tasks of handlers. The invariant: every task runs inside the group that
-`async with server` opens, and leaving it closes every connection first.
+`async with server` opens, and leaving it closes every connection first, then ends every task within `grace_s`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import asyncio
 import secrets
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import structlog
 
@@ -32,6 +32,9 @@ from sensorcast.transport.namespace import Namespace
 from sensorcast.transport.websocket import WebSocketCarrier, websocket_class
 from sensorcast.wire.socketio import ROOT
 
+GRACE_S: Final = 5.0
+"""Time that handlers under way at the end have to finish, before they are cancelled."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -39,7 +42,12 @@ class SocketServer:
     """Namespaces at one path, over websocket and polling. Use it as an async context, or through `asgi`."""
 
     def __init__(
-        self, *, path: str = "/socket.io/", limits: Limits | None = None, kept_headers: tuple[str, ...] = ()
+        self,
+        *,
+        path: str = "/socket.io/",
+        limits: Limits | None = None,
+        kept_headers: tuple[str, ...] = (),
+        grace_s: float = GRACE_S,
     ) -> None:
         """`kept_headers`: names (lower case) of request headers that handlers will find in `socket.handshake`."""
         self.namespaces: dict[str, Namespace] = {}
@@ -49,6 +57,8 @@ class SocketServer:
         self.websocket_class: type[WebSocketCarrier] = websocket_class([self.endpoint])
         """The class for `uvicorn.run(..., ws=...)`."""
         self._tasks: asyncio.TaskGroup | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._grace_s = grace_s
 
     def namespace(self, name: str = ROOT) -> Namespace:
         """The namespace of that name, made on first use."""
@@ -68,7 +78,9 @@ class SocketServer:
         if self._tasks is None:
             work.close()
             raise RuntimeError("the server is not running: use `async with server` or `server.asgi`")
-        self._tasks.create_task(_guarded(work))
+        task = self._tasks.create_task(_guarded(work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def __aenter__(self) -> Self:
         self._tasks = await asyncio.TaskGroup().__aenter__()
@@ -81,7 +93,16 @@ class SocketServer:
         self.endpoint.close_all()
         tasks, self._tasks = self._tasks, None
         if tasks is not None:
-            await tasks.__aexit__(kind, exc, trace)
+            grace = asyncio.get_running_loop().call_later(self._grace_s, self._cancel_running)
+            try:
+                await tasks.__aexit__(kind, exc, trace)
+            finally:
+                grace.cancel()
+
+    def _cancel_running(self) -> None:
+        _log.warning("handlers_cancelled", handlers=len(self._running))
+        for task in self._running:
+            task.cancel()
 
     def asgi(self, other: Asgi | None = None) -> Asgi:
         """An ASGI application: this server at its path, `other` (or 404) elsewhere, started by the lifespan."""
