@@ -91,6 +91,16 @@ HANDSHAKES_REFUSED: Final = Counter(
 OUTBOUND_BYTES: Final = Counter(
     "sensorcast_outbound_bytes", "Bytes of batches handed to connections.", registry=REGISTRY
 )
+OUTBOUND_UNSENT_BYTES: Final = Gauge(
+    "sensorcast_outbound_unsent_bytes",
+    "Bytes that connections have not taken yet, looked at every second.",
+    registry=REGISTRY,
+)
+CONNECTIONS_SLOW: Final = Gauge(
+    "sensorcast_connections_slow",
+    "Connections whose batches are conflated now, looked at every second.",
+    registry=REGISTRY,
+)
 BATCHES_CONFLATED: Final = Counter(
     "sensorcast_batches_conflated",
     "Batches replaced by a newer one of their unit for a slow client.",
@@ -98,7 +108,7 @@ BATCHES_CONFLATED: Final = Counter(
 )
 CLIENTS_CUT: Final = Counter(
     "sensorcast_clients_cut",
-    "Connections cut for not reading, by bound: bytes or stall.",
+    "Connections cut for not reading, by bound: bytes, stall, or total (of all connections).",
     ["bound"],
     registry=REGISTRY,
 )

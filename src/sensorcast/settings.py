@@ -44,6 +44,9 @@ class Settings:
     buffer_max_readings: int = _setting(
         100_000, "Readings waiting for the next flush; beyond it the organizations with most lose their oldest.", low=1
     )
+    late_per_flush: int = _setting(
+        2_000, "Late readings (older than their unit's latest) sent per flush; a backfill is spread out.", low=1
+    )
     batch_max_bytes: int = _setting(
         256 * _KIB, "Largest batch event; a larger one is split.", low=4 * _KIB, high=16 * _MIB
     )
@@ -97,6 +100,9 @@ class Settings:
     )
     outbound_hard_bytes: int = _setting(1 * _MIB, "Unsent bytes at which a connection is cut.", low=_KIB)
     outbound_stall_s: float = _setting(10.0, "Time without progress after which a blocked connection is cut.", low=0.1)
+    outbound_total_max_bytes: int = _setting(
+        256 * _MIB, "Unsent bytes of all connections together; beyond it those who are owed most are cut.", low=_KIB
+    )
     connections_max: int = _setting(
         20_000, "Connections of this node; also never above 80 % of the file-descriptor limit.", low=1
     )

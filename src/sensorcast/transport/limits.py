@@ -33,6 +33,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     outbound_soft_bytes: int = 256 * 1024
     outbound_hard_bytes: int = 1024 * 1024
     outbound_stall_s: float = 10.0
+    outbound_total_max_bytes: int = 256 * 1024 * 1024
     connections_max: int = 20_000
     handshakes_per_s: float = 300.0
     allowed_origins: tuple[str, ...] = ()
@@ -56,6 +57,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             outbound_soft_bytes=settings.outbound_soft_bytes,
             outbound_hard_bytes=settings.outbound_hard_bytes,
             outbound_stall_s=settings.outbound_stall_s,
+            outbound_total_max_bytes=settings.outbound_total_max_bytes,
             connections_max=settings.connections_max,
             handshakes_per_s=settings.handshakes_per_s,
             allowed_origins=tuple(part for part in map(str.strip, settings.allowed_origins.split(",")) if part),

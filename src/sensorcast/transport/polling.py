@@ -23,7 +23,8 @@ class PollingCarrier:
     """The outbound queue of one polling session. A GET calls `wait`, and `take` when that is done."""
 
     __slots__ = (
-        "_backlog", "_closing", "_frames", "_limits", "_queued_bytes", "_waiter", "connection", "pushing", "upgrading"
+        "_backlog", "_closing", "_frames", "_limits", "_queued_bytes", "_waiter", "_watched", "connection", "pushing",
+        "upgrading",
     )  # fmt: skip
     name: ClassVar[str] = "polling"
 
@@ -37,12 +38,18 @@ class PollingCarrier:
         self._backlog: Backlog | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._closing = False
+        self._watched = False
         self.upgrading = False
         """True while a WebSocket is about to take over."""
 
     @property
     def writable(self) -> bool:
         return self._backlog is None and not self._closing
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits for the next GET."""
+        return self._queued_bytes
 
     @property
     def is_polled(self) -> bool:
@@ -76,7 +83,13 @@ class PollingCarrier:
             return
         self._queue(frame)
         if self._queued_bytes > self._limits.outbound_hard_bytes and self.connection is not None:
-            CLIENTS_CUT.labels("bytes").inc()
+            self.cut("bytes")
+
+    def cut(self, bound: str) -> None:
+        """End a session that does not take what it is owed. `bound` is what it has broken."""
+        if self.connection is not None and not self._closing:
+            CLIENTS_CUT.labels(bound).inc()
+            self._frames, self._queued_bytes, self._backlog = [], 0, None
             self.connection.close(f"{reasons.TRANSPORT_CLOSED}: too slow")
 
     def _queue(self, frame: Frame) -> None:
@@ -92,12 +105,32 @@ class PollingCarrier:
                 self._conflate(frame)
 
     def _conflate(self, frame: Frame) -> None:
-        backlog = self._backlog = self._backlog or Backlog(0, 0.0)
+        backlog = self._backlog
+        if backlog is None:
+            backlog = self._begin_backlog()
         lost_before = backlog.lost
         if not backlog.offer(frame):
             self.send(frame)
         elif backlog.lost and not lost_before and self.connection is not None and self.connection.handler is not None:
             self.connection.handler.slowed()
+
+    def _begin_backlog(self) -> Backlog:
+        wheel = None if self.connection is None else self.connection.wheel
+        backlog = self._backlog = Backlog(0, 0.0 if wheel is None else wheel.now_s)
+        if wheel is not None and not self._watched:
+            self._watched = True
+            wheel.add(self, wheel.now_s + self._limits.outbound_stall_s / 4)
+        return backlog
+
+    def due(self, now_s: float) -> float | None:
+        """Called by the wheel: a session that is owed batches, and does not come for what waits, ends."""
+        if self._backlog is None or self._closing:
+            self._watched = False
+            return None
+        if now_s - self._backlog.progress_at_s >= self._limits.outbound_stall_s:
+            self.cut("stall")
+            return None
+        return now_s + self._limits.outbound_stall_s / 4
 
     def _refill(self) -> None:
         """Put what waited conflated into the queue, now that it is empty."""
@@ -109,6 +142,8 @@ class PollingCarrier:
                 self._queue(frame)
         if backlog:
             self._backlog = backlog
+            if self.connection is not None:
+                backlog.progress_at_s = self.connection.wheel.now_s
         elif backlog.lost and self.connection is not None and self.connection.handler is not None:
             self.connection.handler.restored()
 

@@ -29,6 +29,7 @@ from sensorcast.transport.http import PollingRequests, Receive, Scope, Send
 from sensorcast.transport.lifespan import Asgi, with_lifespan
 from sensorcast.transport.limits import Limits
 from sensorcast.transport.namespace import Namespace
+from sensorcast.transport.pressure import LOOK_EVERY_S, OutboundPressure
 from sensorcast.transport.websocket import WebSocketCarrier, websocket_class
 from sensorcast.wire.socketio import ROOT
 
@@ -85,6 +86,7 @@ class SocketServer:
     async def __aenter__(self) -> Self:
         self._tasks = await asyncio.TaskGroup().__aenter__()
         self.endpoint.start(asyncio.get_running_loop())
+        self.endpoint.wheel.add(OutboundPressure(self.endpoint), self.endpoint.wheel.now_s + LOOK_EVERY_S)
         return self
 
     async def __aexit__(

@@ -188,6 +188,11 @@ class WebSocketCarrier(asyncio.Protocol):
     def writable(self) -> bool:
         return self._backlog is None and not self._closing
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What was handed to the socket and has not left."""
+        return self._transport.get_write_buffer_size()
+
     def _is_closing(self) -> bool:
         return self._closing
 
@@ -230,7 +235,7 @@ class WebSocketCarrier(asyncio.Protocol):
         if self._backlog is not None:
             unsent = self._transport.get_write_buffer_size() + len(data)
             if unsent > self._endpoint.limits.outbound_hard_bytes:
-                self._cut("bytes")
+                self.cut("bytes")
                 return
         self._written_bytes += len(data)
         self._endpoint.outbound_bytes += len(data)
@@ -301,11 +306,12 @@ class WebSocketCarrier(asyncio.Protocol):
         if drained_bytes != backlog.drained_bytes:
             backlog.drained_bytes, backlog.progress_at_s = drained_bytes, now_s
         elif now_s - backlog.progress_at_s >= endpoint.limits.outbound_stall_s:
-            self._cut("stall")
+            self.cut("stall")
             return None
         return now_s + endpoint.limits.outbound_stall_s / 4
 
-    def _cut(self, bound: str) -> None:
+    def cut(self, bound: str) -> None:
+        """End a connection that does not read, at once: what it is owed is given up. `bound` is what it has broken."""
         CLIENTS_CUT.labels(bound).inc()
         self._closing = True
         self._transport.abort()

@@ -1,0 +1,47 @@
+"""What all connections together have not sent yet: looked at every second, bounded, the slowest cut first.
+
+Owns the node's bound on outbound memory, above the bounds of each connection (`backlog`). The invariant: between two
+looks the sum can grow by what a second brings, and after each it is within `outbound_total_max_bytes`. It is a walk
+over all connections instead of a sum kept up to date, because it costs the fast path nothing: 10 ms a second at 20,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from sensorcast.metrics import CONNECTIONS_SLOW, OUTBOUND_UNSENT_BYTES
+from sensorcast.transport.polling import PollingCarrier
+from sensorcast.transport.websocket import WebSocketCarrier
+
+if TYPE_CHECKING:
+    from sensorcast.transport.endpoint import Endpoint
+
+LOOK_EVERY_S: Final = 1.0
+
+
+class OutboundPressure:
+    """Watches the connections of one endpoint; an entry of its timer wheel."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._max_bytes = endpoint.limits.outbound_total_max_bytes
+
+    def due(self, now_s: float) -> float:
+        """Called by the wheel: take the sum, and cut those who are owed most until it is within the bound."""
+        owed = [(carrier.unsent_bytes, carrier) for carrier in self._carriers()]
+        total_bytes = sum(size for size, _ in owed)
+        CONNECTIONS_SLOW.set(sum(not carrier.writable for _, carrier in owed))
+        if total_bytes > self._max_bytes:
+            for size, carrier in sorted(owed, key=lambda each: each[0], reverse=True):
+                carrier.cut("total")
+                total_bytes -= size
+                if total_bytes <= self._max_bytes:
+                    break
+        OUTBOUND_UNSENT_BYTES.set(total_bytes)
+        return now_s + LOOK_EVERY_S
+
+    def _carriers(self) -> Iterator[WebSocketCarrier | PollingCarrier]:
+        for connection in self._endpoint.connections.values():
+            if isinstance(connection.carrier, WebSocketCarrier | PollingCarrier):
+                yield connection.carrier
