@@ -114,6 +114,12 @@ async def test_a_failing_stream_changes_no_answer_and_no_neighbour(pipeline: Pip
     assert REGISTRY.get_sample_value("sensorcast_stream_errors_total") == failures + 1
 
 
+async def test_a_request_is_streamed_in_order_of_time(pipeline: Pipeline, sink: Sink) -> None:
+    receipt = await pipeline.accept("acme", series(5)[::-1])
+    assert sink.streamed == series(5)
+    assert receipt.reading_ids == [item.id for item in series(5)[::-1]]
+
+
 async def test_nothing_is_streamed_that_was_not_stored(pipeline: Pipeline, store: SqliteStore, sink: Sink) -> None:
     await store.close()
     with pytest.raises(Unavailable):

@@ -53,7 +53,11 @@ class Application:
         self.settings = settings
         self.store = open_store(settings)
         verifier = TokenVerifier(settings, load_or_create_secret(settings))
-        self.stream = SensorStream(settings.latest_cache_units, buffer_max_readings=settings.buffer_max_readings)
+        self.stream = SensorStream(
+            settings.latest_cache_units,
+            buffer_max_readings=settings.buffer_max_readings,
+            late_per_flush=settings.late_per_flush,
+        )
         self.sockets = SocketServer(limits=Limits.from_settings(settings))
         self.gateway = Gateway(self.sockets, stream=self.stream, verifier=verifier, settings=settings, clock=clock_s)
         self.service = SensorStreamService(

@@ -168,7 +168,7 @@ class SensorStreamService:
         started_s = time.perf_counter()
         self._flushes += 1
         due = [rate for rate in RATES if last or self._flushes % rate.multiple == 0]
-        begun = self._begin(due)
+        begun = self._begin(due, last=last)
         if not begun.flushes:
             return FlushStats()
         self._rounds += 1
@@ -181,9 +181,9 @@ class SensorStreamService:
                 self._idle.set()
         return self._record(begun.flushes, time.perf_counter() - started_s)
 
-    def _begin(self, due: list[Rate]) -> _Round:
+    def _begin(self, due: list[Rate], *, last: bool) -> _Round:
         """Take readings over from the buffer, and put their organizations into the turns."""
-        drained = self.stream.drain(keep=self._busy)
+        drained = self.stream.drain(keep=self._busy, all_late=last)
         waiting = {organization_id for rate in due for organization_id in self.stream.rated.organizations(rate)}
         for organization_id in waiting - self._busy - drained.keys():
             drained[organization_id] = OrganizationReadings(organization_id)
@@ -216,7 +216,9 @@ class SensorStreamService:
     def _end(self, turn: _OrganizationFlush) -> None:
         turn.end()
         self._busy.discard(turn.readings.organization_id)
-        oldest_us = min((one.received_at_us for each in turn.readings.units.values() for one in each), default=None)
+        units = turn.readings.units.values()
+        on_time = (one.received_at_us for each in units for one in each if not one.late)  # late ones wait on purpose
+        oldest_us = min(on_time, default=None)
         if oldest_us is not None:
             INGEST_TO_DELIVERY_SECONDS.observe(max(0.0, (self._now_us() - oldest_us) / 1e6))
 

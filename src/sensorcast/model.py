@@ -63,6 +63,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     signal_strength: int | None = None
     metrics: Mapping[str, float] | None = None
     source: str = "api"
+    site_id: str | None = None
+    """Where the unit stood; who follows the site gets the reading."""
+    late: bool = False
+    """Set by the stream when a newer reading of the unit came before this one; never stored."""
 
     @property
     def unit_key(self) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from operator import attrgetter
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -18,6 +19,7 @@ from sensorcast.metrics import INGEST_READINGS, STREAM_ERRORS
 from sensorcast.model import Reading, Verdict
 from sensorcast.store import ReadingStore
 
+_recorded_at: Final = attrgetter("recorded_at_us")
 _log = structlog.get_logger(__name__)
 
 
@@ -81,7 +83,7 @@ class Pipeline:
 
     def _stream(self, organization_id: str, stored: Sequence[Reading]) -> None:
         """Hand readings to the sink; a failure there is ours to see and nobody else's to feel."""
-        for reading in stored:
+        for reading in sorted(stored, key=_recorded_at):  # so that nothing is late for its place in the request
             try:
                 self._sink.add_reading(organization_id, reading)
             except Exception as exc:

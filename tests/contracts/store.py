@@ -37,6 +37,7 @@ FULL = reading(
     signal_strength=-200,
     metrics={"z": 1.0, "a": -1e-300, "pressure (hPa)": 1013.25, "°": 1e300, 'quote"\\': 5e-324},
     source="ttn",
+    site_id="north",
 )
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -82,7 +83,7 @@ class ReadingStoreContract:
 
     async def test_the_same_reading_again_is_a_duplicate(self, store: Store) -> None:
         await store.append([FULL])
-        later = msgspec.structs.replace(FULL, received_at_us=FULL.received_at_us + 1, source="mqtt")
+        later = msgspec.structs.replace(FULL, received_at_us=FULL.received_at_us + 1, source="mqtt", site_id=None)
         assert await store.append([FULL, later]) == [DUPLICATE, DUPLICATE]
         assert await history(store) == [FULL]
 

@@ -48,6 +48,7 @@ def test_a_full_item_becomes_a_reading() -> None:
         signalStrength=-70,
         metrics={"co2 (ppm)": 400, "°": 1.5},
         source="ttn",
+        siteId="north:1",
     ) == Reading(
         organization_id="acme",
         unit_id="freezer.1:a-b_C",
@@ -61,6 +62,7 @@ def test_a_full_item_becomes_a_reading() -> None:
         signal_strength=-70,
         metrics={"co2 (ppm)": 400.0, "°": 1.5},
         source="ttn",
+        site_id="north:1",
     )
 
 
@@ -68,11 +70,12 @@ def test_what_is_left_out_is_absent_and_the_source_is_api() -> None:
     found = good()
     absent = (found.device_id, found.humidity, found.battery, found.signal_strength, found.metrics)
     assert absent == (None,) * 5
+    assert found.site_id is None
     assert found.source == "api"
 
 
 def test_null_means_left_out() -> None:
-    names = ("id", "deviceId", "humidity", "battery", "signalStrength", "metrics", "source")
+    names = ("id", "deviceId", "humidity", "battery", "signalStrength", "metrics", "source", "siteId")
     assert good(**dict.fromkeys(names)) == good()
 
 
@@ -158,6 +161,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "device odd": ({"deviceId": "a%b"}, "invalid_value", "deviceId"),
     "source empty": ({"source": ""}, "invalid_value", "source must be 1-32 characters"),
     "source of 33": ({"source": "s" * 33}, "invalid_value", "source"),
+    "site empty": ({"siteId": ""}, "invalid_value", "siteId must be 1-128 characters"),
+    "site odd": ({"siteId": "a/b"}, "invalid_value", "siteId"),
     "source odd": ({"source": "<b>"}, "invalid_value", "source"),
     "id empty": ({"id": ""}, "invalid_value", "id must be a UUID"),
     "id without hyphens": ({"id": UUID.replace("-", "")}, "invalid_value", "id must be a UUID"),

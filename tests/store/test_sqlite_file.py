@@ -10,6 +10,7 @@ import apsw
 import pytest
 
 from sensorcast.errors import ConfigurationError, SensorcastError, StorageFull, Unavailable
+from sensorcast.store import sqlite_file
 from sensorcast.store.sqlite_file import open_failure, open_reader, open_writer, translate
 
 
@@ -22,7 +23,7 @@ def test_a_new_database_is_in_wal_mode_and_fully_synchronous(path: Path) -> None
     connection = open_writer(path, 100)
     assert connection.pragma("journal_mode") == "wal"
     assert connection.pragma("synchronous") == 2
-    assert connection.pragma("user_version") == 1
+    assert connection.pragma("user_version") == 2
     assert connection.pragma("application_id") != 0
     connection.close()
 
@@ -53,11 +54,23 @@ def test_a_database_of_another_program_is_refused_and_left_alone(path: Path) -> 
     assert path.read_bytes() == before
 
 
+def test_a_database_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    path.parent.mkdir()
+    with apsw.Connection(str(path)) as connection:
+        connection.execute(sqlite_file._migrations()[1])
+        connection.pragma("application_id", sqlite_file._APPLICATION_ID)
+        connection.pragma("user_version", 1)
+    connection.close()
+    migrated = open_writer(path, 100)
+    assert migrated.execute("SELECT count(*) FROM pragma_table_info('readings') WHERE name = 'site_id'").get == 1
+    migrated.close()
+
+
 def test_a_newer_schema_is_refused(path: Path) -> None:
     connection = open_writer(path, 100)
     connection.pragma("user_version", 9_999)
     connection.close()
-    with pytest.raises(ConfigurationError, match="schema version 9999, this program knows 1"):
+    with pytest.raises(ConfigurationError, match="schema version 9999, this program knows 2"):
         open_writer(path, 100)
 
 

@@ -24,6 +24,7 @@ FULL = reading(
     signal_strength=-71,
     metrics={"co2": 400.5},
     source="ttn",
+    site_id="north",
 )
 
 
@@ -39,6 +40,11 @@ def test_a_batch_is_these_bytes() -> None:
     ]
 
 
+def test_a_late_reading_says_so_and_no_other_does() -> None:
+    items = json.loads(payloads(reading("u1", 2), reading("u1", 1, late=True))[0])["readings"]
+    assert [item.get("late", "absent") for item in items] == [True, "absent"]
+
+
 def test_absent_values_are_null() -> None:
     [item] = json.loads(payloads(reading(temperature=1.0))[0])["readings"]
     assert [name for name, value in item.items() if value is None] == [
@@ -50,10 +56,10 @@ def test_absent_values_are_null() -> None:
     ]
 
 
-def test_a_reading_on_its_own_names_its_unit() -> None:
+def test_a_reading_on_its_own_names_its_unit_and_its_site() -> None:
     alone = json.loads(reading_json(FULL))
     [in_batch] = json.loads(payloads(FULL)[0])["readings"]
-    assert alone == {**in_batch, "unitId": "u1"}
+    assert alone == {**in_batch, "unitId": "u1", "siteId": "north"}
     assert json.loads(readings_json([FULL, FULL])) == [alone, alone]
 
 

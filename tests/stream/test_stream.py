@@ -15,12 +15,65 @@ def test_a_reading_is_both_buffered_and_latest() -> None:
     assert stream.drain()["a"].units == {"u1": [one]}
 
 
-def test_late_data_still_goes_into_the_batch() -> None:
-    stream, newest, late = SensorStream(), reading("u1", 9), reading("u1", 3)
+def test_late_data_goes_into_the_batch_marked_and_never_moves_latest_back() -> None:
+    stream, newest = SensorStream(), reading("u1", 9)
     stream.add_reading("a", newest)
-    stream.add_reading("a", late)
+    stream.add_reading("a", reading("u1", 3))
     assert stream.get_latest_reading("a", "u1") is newest
-    assert stream.drain()["a"].units["u1"] == [newest, late]
+    assert stream.drain()["a"].units["u1"] == [newest, reading("u1", 3, late=True)]
+
+
+def test_two_devices_that_measure_at_once_are_both_on_time() -> None:
+    stream = SensorStream()
+    for device in ("d2", "d1"):
+        stream.add_reading("a", reading("u1", 1, device_id=device))
+    assert [each.late for each in stream.drain()["a"].units["u1"]] == [False, False]
+
+
+def backfilled(*, per_flush: int, old: dict[str, int]) -> SensorStream:
+    """A stream to which each organization sent so many old readings of its unit `old`."""
+    stream = SensorStream(late_per_flush=per_flush)
+    for org, count in old.items():
+        stream.warm([reading("old", 1_000_000, org=org)])
+        for at_us in range(count):
+            stream.add_reading(org, reading("old", at_us, org=org))
+    return stream
+
+
+def test_a_backfill_leaves_in_portions_behind_what_is_on_time() -> None:
+    stream = backfilled(per_flush=100, old={"a": 250})
+    sizes = []
+    for flush in range(4):
+        stream.add_reading("a", reading("live", flush))
+        units = stream.drain()["a"].units
+        assert next(iter(units)) == "live"
+        sizes.append(len(units.get("old", ())))
+    assert sizes == [100, 100, 50, 0]
+
+
+def test_backfills_share_a_portion_and_a_small_one_does_not_wait_for_a_large_one() -> None:
+    stream = backfilled(per_flush=100, old={"a": 5_000, "b": 30})
+    assert {org: drained.count for org, drained in stream.drain().items()} == {"a": 70, "b": 30}
+
+
+def test_what_waits_of_a_backfill_is_bounded() -> None:
+    stream = SensorStream(buffer_max_readings=100)
+    stream.warm([reading("u1", 1_000_000)])
+    for at_us in range(5_000):
+        stream.add_reading("a", reading("u1", at_us))
+    assert stream.stats().buffered_readings <= 100
+
+
+def test_the_last_drain_leaves_nothing_of_a_backfill() -> None:
+    stream = backfilled(per_flush=1, old={"a": 50})
+    assert stream.drain(all_late=True)["a"].count == 50
+    assert stream.drain() == {}
+
+
+def test_late_readings_of_those_to_keep_stay() -> None:
+    stream = backfilled(per_flush=100, old={"a": 5, "b": 5})
+    assert set(stream.drain(keep={"a"})) == {"b"}
+    assert stream.drain()["a"].count == 5
 
 
 def test_draining_leaves_the_latest_readings() -> None:

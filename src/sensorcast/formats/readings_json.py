@@ -41,6 +41,7 @@ class _Item(msgspec.Struct, rename="camel", gc=False):
     signal_strength: Annotated[int, Meta(ge=-200, le=50)] | UnsetType | None = UNSET
     metrics: Annotated[dict[_MetricName, float], Meta(max_length=64)] | UnsetType | None = UNSET
     source: _Source | UnsetType | None = UNSET
+    site_id: _Id | UnsetType | None = UNSET
 
 
 class _Envelope(msgspec.Struct):
@@ -50,6 +51,7 @@ class _Envelope(msgspec.Struct):
 _RULES: Final = {
     "unitId": "1-128 characters of A-Z a-z 0-9 _ . : -",
     "deviceId": "1-128 characters of A-Z a-z 0-9 _ . : -",
+    "siteId": "1-128 characters of A-Z a-z 0-9 _ . : -",
     "recordedAt": "an RFC 3339 time with its zone, like 2026-01-31T12:00:00Z",
     "id": "a UUID like 123e4567-e89b-42d3-a456-426614174000",
     "temperature": "a number from -273.15 to 10000 (deg C)",
@@ -217,6 +219,7 @@ def _judged(item: _Item | InvalidReading, organization_id: str, window: _Window)
         signal_strength=None if item.signal_strength is UNSET else item.signal_strength,
         metrics=item.metrics or None,
         source=item.source or "api",
+        site_id=item.site_id or None,
     )
     return reading if _measures(reading) else InvalidReading("no_values", _NO_VALUES)
 

@@ -48,7 +48,8 @@ class ReadingStore(Protocol):
     - Durable: `append` returns only after the commit reached the disk; a reading whose verdict is STORED survives
       kill -9 and power loss. When it raises, nothing of the call is promised, and sending it again is safe.
     - Idempotent: a reading with a known (organization, id) or natural key (organization, unit, device, recordedAt) is
-      not stored again: DUPLICATE when all its values agree (`received_at_us` and `source` aside), CONFLICT otherwise.
+      not stored again: DUPLICATE when all that was measured agrees, CONFLICT otherwise. `received_at_us`, `source` and
+      `site_id` are not measured: those of the first stay.
     - Atomic: one call is one transaction (several calls may share one); verdicts are index-aligned, and within one
       call an earlier item counts as stored for a later one.
     - Bounded: beyond its queue limits `append` raises `Unavailable` at once; a full disk raises `StorageFull`; a busy

@@ -34,6 +34,7 @@ _COLUMNS: Final = (
     "signal_strength",
     "metrics",
     "source",
+    "site_id",
 )
 _NATURAL_KEY: Final = 3
 """The first columns: unit, time, device."""
@@ -53,7 +54,7 @@ _METRICS_DECODER: Final = msgspec.json.Decoder(dict[str, float])
 
 SELECT_READING: Final = (
     "SELECT o.organization_id, u.unit_id, r.recorded_at_us, r.device_id, r.id, r.received_at_us, r.temperature, "
-    "r.humidity, r.battery, r.signal_strength, r.metrics, r.source"
+    "r.humidity, r.battery, r.signal_strength, r.metrics, r.source, r.site_id"
 )
 
 
@@ -108,12 +109,15 @@ def to_row(reading: Reading, numbers: UnitNumbers) -> Row:
         reading.signal_strength,
         _METRICS_ENCODER.encode(reading.metrics).decode() if reading.metrics else None,
         reading.source,
+        reading.site_id,
     )
 
 
 def from_row(row: Row) -> Reading:
     """Give the reading of a row selected with `SELECT_READING`."""
-    (organization_id, unit_id, recorded_at_us, device_id, id_bytes, received_at_us, *values, metrics, source) = row
+    (organization_id, unit_id, recorded_at_us, device_id, id_bytes, received_at_us, *values, metrics, source, site) = (
+        row
+    )
     temperature, humidity, battery, signal_strength = values
     text: str = id_bytes.hex()
     return Reading(
@@ -129,6 +133,7 @@ def from_row(row: Row) -> Reading:
         signal_strength=signal_strength,
         metrics=None if metrics is None else _METRICS_DECODER.decode(metrics),
         source=source,
+        site_id=site,
     )
 
 

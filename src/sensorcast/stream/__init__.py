@@ -4,7 +4,7 @@ Reading order: `buffer` (what the next flush sends), `rates` (what waits for sub
 `get:latest` answers), `outgoing` (their JSON).
 Called by the pipeline (add_reading, with readings that are stored), the broadcaster (drain) and the doors (latest).
 The invariant: a reading is in one flush and no more, late or not, unless the buffer was full; late data never moves the
-latest reading back.
+latest reading back, and never delays what is on time: it waits in a buffer of its own and leaves in small portions.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sensorcast.stream.rates import RatedReadings
 
 DEFAULT_CACHE_UNITS: Final = 200_000
 DEFAULT_BUFFER_READINGS: Final = 100_000
+DEFAULT_LATE_PER_FLUSH: Final = 2_000
 
 
 class StreamStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +29,7 @@ class StreamStats(msgspec.Struct, frozen=True, kw_only=True):
 
     buffered_readings: int
     buffer_keys: int
-    """Units with at least one buffered reading."""
+    """Units with at least one buffered reading; one with late readings as well counts twice."""
     cached_units: int
 
 
@@ -36,10 +37,16 @@ class SensorStream:
     """Latest readings and flush buffer of all organizations of this node. Not thread-safe: use it on the event loop."""
 
     def __init__(
-        self, cache_units: int = DEFAULT_CACHE_UNITS, *, buffer_max_readings: int = DEFAULT_BUFFER_READINGS
+        self,
+        cache_units: int = DEFAULT_CACHE_UNITS,
+        *,
+        buffer_max_readings: int = DEFAULT_BUFFER_READINGS,
+        late_per_flush: int = DEFAULT_LATE_PER_FLUSH,
     ) -> None:
         self._latest = LatestReadings(cache_units)
         self._buffer = ReadingBuffer(buffer_max_readings)
+        self._late = ReadingBuffer(buffer_max_readings)
+        self._late_per_flush = late_per_flush
         self.rated = RatedReadings(buffer_max_readings)
         """Readings that wait for subscribers with a rate of their own."""
 
@@ -50,8 +57,10 @@ class SensorStream:
         """
         if reading.organization_id != organization_id:
             raise ValueError("the reading belongs to another organization")
-        self._buffer.add(reading)
-        self._latest.offer(reading)
+        if self._latest.offer(reading):
+            self._buffer.add(reading)
+        else:
+            self._late.add(msgspec.structs.replace(reading, late=True))
 
     def warm(self, readings: Iterable[Reading]) -> None:
         """Take readings as latest ones without flushing them: the newest of each unit from the store, at the start."""
@@ -66,15 +75,26 @@ class SensorStream:
         """The newest readings of all units of one organization; costs only those."""
         return self._latest.of(organization_id)
 
-    def drain(self, *, keep: Collection[str] = ()) -> dict[str, OrganizationReadings]:
-        """Hand over everything buffered, by organization, and start afresh with no keys; those in `keep` stay."""
-        return self._buffer.drain(keep=keep)
+    def drain(self, *, keep: Collection[str] = (), all_late: bool = False) -> dict[str, OrganizationReadings]:
+        """Hand over what is buffered, by organization, and start afresh with no keys; those in `keep` stay.
+
+        Late readings come behind the units that are on time, and at most `late_per_flush` of them unless `all_late`,
+        so that a backfill of any size delays nobody; the rest waits for the next drains.
+        """
+        drained = self._buffer.drain(keep=keep)
+        late_max = self._late.sizes(None)[0] if all_late else self._late_per_flush
+        for late in self._late.take_some(late_max, keep=keep):
+            drained.setdefault(late.organization_id, OrganizationReadings(late.organization_id)).extend(late)
+        return drained
 
     def stats(self, organization_id: str | None = None) -> StreamStats:
         """Sizes of one organization, or of all for None."""
         readings, keys = self._buffer.sizes(organization_id)
+        late_readings, late_keys = self._late.sizes(organization_id)
         return StreamStats(
-            buffered_readings=readings, buffer_keys=keys, cached_units=self._latest.unit_count(organization_id)
+            buffered_readings=readings + late_readings,
+            buffer_keys=keys + late_keys,
+            cached_units=self._latest.unit_count(organization_id),
         )
 
 

@@ -49,6 +49,27 @@ class OrganizationReadings:
         elif reading.recorded_at_us >= kept[-1].recorded_at_us:
             kept[-1] = reading
 
+    def extend(self, other: OrganizationReadings) -> None:
+        """Append the readings of `other`; units that are new here come behind those that are known."""
+        for unit_id, readings in other.units.items():
+            self.units.setdefault(unit_id, []).extend(readings)
+        self.count += other.count
+
+    def take(self, limit: int) -> OrganizationReadings:
+        """Hand over at most `limit` readings, unit by unit, in order of arrival."""
+        taken = OrganizationReadings(self.organization_id)
+        for unit_id, readings in self.units.items():
+            if taken.count == limit:
+                break
+            taken.units[unit_id] = readings[: limit - taken.count]
+            taken.count += len(taken.units[unit_id])
+        for unit_id, readings in taken.units.items():
+            left = self.units.pop(unit_id)[len(readings) :]
+            if left:  # behind the others, so that next time it is their turn
+                self.units[unit_id] = left
+        self.count -= taken.count
+        return taken
+
     def keep(self, limit: int) -> None:
         """Keep at most `limit` readings: the newest of each unit, and where units outnumber them, the newest units."""
         share = max(1, fair_share(map(len, self.units.values()), limit))
@@ -112,6 +133,22 @@ class ReadingBuffer:
         taken = self._organizations.pop(organization_id, None)
         if taken is not None:
             self._count -= taken.count
+        return taken
+
+    def take_some(self, limit: int, *, keep: Collection[str] = ()) -> list[OrganizationReadings]:
+        """Hand over at most `limit` readings, shared fairly by those not in `keep`; the rest stays in its order."""
+        waiting = [one for one in self._organizations.values() if one.organization_id not in keep]
+        share = max(1, fair_share((one.count for one in waiting), limit))
+        taken: list[OrganizationReadings] = []
+        for one in waiting:
+            count = min(share, limit)
+            if count == 0:
+                break
+            taken.append(one.take(count))
+            limit -= taken[-1].count
+            self._count -= taken[-1].count
+            if not one.count:
+                del self._organizations[one.organization_id]
         return taken
 
     def sizes(self, organization_id: str | None) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from sensorcast.model import Reading, format_time
 
@@ -23,8 +24,8 @@ _ENVELOPE_BYTES: Final = 256
 _recorded_at: Final = attrgetter("recorded_at_us")
 
 
-class BatchReading(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """A reading within a batch, whose unit is named once for all."""
+class _Measured(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """What every outgoing reading has."""
 
     id: str
     device_id: str | None
@@ -39,10 +40,18 @@ class BatchReading(msgspec.Struct, frozen=True, rename="camel", gc=False):
     source: str
 
 
-class UnitReading(BatchReading, frozen=True, rename="camel", gc=False):
-    """A reading on its own, which names its unit."""
+class BatchReading(_Measured, frozen=True, rename="camel", gc=False):
+    """A reading within a batch, whose unit is named once for all."""
+
+    late: bool | UnsetType = UNSET
+    """Only there, and then true, when a newer reading of the unit came before this one."""
+
+
+class UnitReading(_Measured, frozen=True, rename="camel", gc=False):
+    """A reading on its own, which names its unit and its site."""
 
     unit_id: str
+    site_id: str | None
 
 
 class _BatchPayload(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -77,6 +86,7 @@ def batch_reading(reading: Reading) -> BatchReading:
         recorded_at,
         recorded_at,
         reading.source,
+        reading.late or UNSET,
     )
 
 
@@ -95,6 +105,7 @@ def unit_reading(reading: Reading) -> UnitReading:
         recorded_at,
         reading.source,
         reading.unit_id,
+        reading.site_id,
     )
 
 
