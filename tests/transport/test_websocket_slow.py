@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sensorcast.metrics import CLIENTS_CUT
+from sensorcast.transport import websocket
 from sensorcast.wire.frame import Frame
 from tests.conformance import frames as raw
 from tests.transport.fakes import Peer, Server, batch, flush
