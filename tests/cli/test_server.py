@@ -78,3 +78,8 @@ async def test_serve_on_a_taken_port_is_one_line_and_exit_code_2(tmp_path: Path)
     assert process.returncode == 2
     assert err.startswith(b"sensorcast: ")
     assert err.count(b"\n") == 1
+
+
+def test_the_announcement_holds_a_login_link(capsys):
+    server._announcement("t.o.k", 24, "/somewhere")("http://127.0.0.1:8080")
+    assert "http://127.0.0.1:8080/#token=t.o.k" in capsys.readouterr().out

@@ -24,8 +24,3 @@ async def test_a_day_of_history_arrives_before_the_present() -> None:
     times = [datetime.fromisoformat(str(reading["recordedAt"])).timestamp() for reading in server.stored]
     assert times[-1] - times[0] == pytest.approx(86_400, abs=120)
     assert max(after - before for before, after in itertools.pairwise(times)) <= 61
-
-
-def test_the_announcement_holds_a_login_link(capsys: pytest.CaptureFixture[str]) -> None:
-    demo.announcement("t.o.k", 24, "/somewhere")("http://127.0.0.1:8080")
-    assert "http://127.0.0.1:8080/#token=t.o.k" in capsys.readouterr().out

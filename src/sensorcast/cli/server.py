@@ -7,6 +7,7 @@ import contextlib
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -56,7 +57,7 @@ def run_demo(units: int, interval_s: float, seed: int, **flags: Any) -> None:
         token = mint(chosen, demo.ORGANIZATION, Role.OWNER, "demo", 86_400)
         code = serving.serve(
             chosen,
-            on_ready=demo.announcement(token, units, chosen.data),
+            on_ready=_announcement(token, units, chosen.data),
             background=lambda url: demo.send_fleet(url, api_key, units=units, interval_s=interval_s, seed=seed),
         )
     sys.exit(code)
@@ -71,3 +72,16 @@ def _free_port(chosen: Settings) -> int:
         except OSError:
             return 0
     return chosen.port
+
+
+def _announcement(token: str, units: int, data: str) -> Callable[[str], None]:
+    """Give what prints where to look, once the address is known."""
+
+    def announce(base_url: str) -> None:
+        click.echo(
+            f"\n  {units} simulated units are sending to {base_url}\n"
+            f"  Open the dashboard:  {base_url}/#token={token}\n"
+            f"  Data is kept in {data}. Ctrl-C stops everything.\n"
+        )
+
+    return announce

@@ -1,15 +1,13 @@
 """The demo: a simulated fleet beside a real server, sending through the server's own front door.
 
-Owns the fleet's settings and the texts printed; called by the command `demo`. The invariant: nothing is shown that did
+Owns the fleet's settings; called by the command `demo`. The invariant: nothing is shown that did
 not come in as an HTTP request with an API key, so what the demo does is what the product does.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 
-import click
 import httpx
 
 from sensorcast.simulator import fleet, run
@@ -40,16 +38,3 @@ async def send_fleet(base_url: str, api_key: str, *, units: int, interval_s: flo
         await run.send_past(demo_fleet, sender, from_s=start_s, to_s=recent_s, interval_s=_PAST_INTERVAL_S)
         await run.send_past(demo_fleet, sender, from_s=recent_s, to_s=now_s, interval_s=_RECENT_INTERVAL_S)
         await run.send_live(demo_fleet, sender, interval_s=interval_s, clock=time.time)
-
-
-def announcement(token: str, units: int, data: str) -> Callable[[str], Awaitable[None] | None]:
-    """Give what prints where to look, once the address is known."""
-
-    def announce(base_url: str) -> None:
-        click.echo(
-            f"\n  {units} simulated units are sending to {base_url}\n"
-            f"  Open the dashboard:  {base_url}/#token={token}\n"
-            f"  Data is kept in {data}. Ctrl-C stops everything.\n"
-        )
-
-    return announce
