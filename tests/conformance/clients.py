@@ -151,9 +151,17 @@ class Polling:
     def url(self) -> str:
         return f"{self.path}?EIO=4&transport=polling&sid={self.handshake.sid}"
 
-    async def get(self) -> HttpReply:
+    async def get(self, *, deadline_s: float = DEADLINE_S) -> HttpReply:
         """One poll."""
-        return await self.target.request("GET", self.url)
+        return await self.target.request("GET", self.url, deadline_s=deadline_s)
+
+    async def next_message(self, *, deadline_s: float = DEADLINE_S) -> str:
+        """The next packet, heartbeats included."""
+        while not self._packets:
+            reply = await self.get(deadline_s=deadline_s)
+            assert reply.status == 200, f"poll answered {reply.status}: {reply.body!r}"
+            self._packets += reply.text.split(SEPARATOR)
+        return self._packets.popleft()
 
     async def start_get(self) -> Wire:
         """Send a poll without waiting for its answer."""
@@ -171,15 +179,9 @@ class Polling:
 
     async def receive(self) -> str:
         """The next packet that is not a heartbeat; heartbeats are answered."""
-        while True:
-            while not self._packets:
-                reply = await self.get()
-                assert reply.status == 200, f"poll answered {reply.status}: {reply.body!r}"
-                self._packets += reply.text.split(SEPARATOR)
-            packet = self._packets.popleft()
-            if packet != "2":
-                return packet
+        while (packet := await self.next_message()) == "2":
             await self.send("3")
+        return packet
 
 
 @dataclass
@@ -217,12 +219,18 @@ class Target:
         return wire
 
     async def request(
-        self, method: str, url: str, *, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes = b"",
+        headers: Iterable[tuple[str, str]] = (),
+        deadline_s: float = DEADLINE_S,
     ) -> HttpReply:
         """One request, one response, on a connection of its own."""
         wire = await self.start_request(method, url, body=body, headers=headers)
         try:
-            return await read_reply(wire)
+            return await read_reply(wire, deadline_s=deadline_s)
         finally:
             wire.abort()
 

@@ -1,4 +1,4 @@
-"""The two server processes the suite judges: `examples/conformance_server.py` and npm socket.io.
+"""The server processes the suite judges: `examples/conformance_server.py`, npm socket.io, and `library_server.py`.
 
 Owns starting them on a free port, waiting until they listen, and stopping them. A sensorcast server that wrote a
 traceback fails the session, whatever was sent to it.
@@ -38,7 +38,7 @@ class ServerProcess:
         self.process.kill()
         self.process.wait()
         log = self.log_path.read_text(errors="replace")
-        assert self.name != "sensorcast" or "Traceback" not in log, f"the server logged a traceback:\n{log[-8000:]}"
+        assert self.name == "reference" or "Traceback" not in log, f"the server logged a traceback:\n{log[-8000:]}"
         assert stopped_by_itself, f"{self.name} did not stop within {STOP_DEADLINE_S} s of SIGTERM"
 
 
@@ -54,6 +54,8 @@ def command(name: str, port: int, ping_interval_ms: int, ping_timeout_ms: int) -
     if name == "reference":
         script = ROOT / "tests/conformance/reference_server.mjs"
         return ["node", str(script), str(port), str(ping_interval_ms), str(ping_timeout_ms)]
+    if name == "library":
+        return [sys.executable, str(ROOT / "tests/conformance/library_server.py"), "--port", str(port)]
     script = ROOT / "examples/conformance_server.py"
     heartbeat = ["--ping-interval-ms", str(ping_interval_ms), "--ping-timeout-ms", str(ping_timeout_ms)]
     return [sys.executable, str(script), "--port", str(port), *heartbeat]
@@ -68,7 +70,7 @@ def start(
         arguments = command(name, chosen, ping_interval_ms, ping_timeout_ms)
         process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
     deadline = time.monotonic() + START_DEADLINE_S
-    while not _accepts(chosen):
+    while not accepts(chosen):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             raise AssertionError(f"{name} did not start:\n{log_path.read_text(errors='replace')[-4000:]}")
@@ -76,7 +78,8 @@ def start(
     return ServerProcess(name, chosen, process, log_path)
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Tell whether something listens on a port."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
