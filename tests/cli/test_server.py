@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from sensorcast.cli import server
+
 
 async def _start(*arguments: str, folder: Path, **variables: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
