@@ -95,10 +95,10 @@ async def test_a_unit_that_cannot_be_encoded_is_counted_and_stops_nobody() -> No
 
 
 class _HubWithOneBrokenRoom(Hub):
-    def publish_in_slices(self, organization_room: str, batches: Any) -> Iterator[int]:
+    def publish_in_slices(self, organization_room: str, batches: Any, **options: Any) -> Iterator[int]:
         if organization_room == "org:a":
             raise RuntimeError("broken room")
-        return super().publish_in_slices(organization_room, batches)
+        return super().publish_in_slices(organization_room, batches, **options)
 
 
 async def test_a_room_that_fails_is_counted_and_stops_nobody() -> None:

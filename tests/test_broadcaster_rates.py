@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from sensorcast.broadcaster import SensorStreamService, in_use_room
+from sensorcast.broadcaster import SensorStreamService
 from sensorcast.hub import Hub
 from sensorcast.model import Reading, Room
-from sensorcast.stream.rates import RATES, Mode, Rate
+from sensorcast.stream.rates import RATES, Mode, Rate, in_use_room
 from tests.broadcasting import Dashboard, run_in_virtual_time, service_of
 from tests.stream.readings import reading
 
@@ -54,6 +54,14 @@ async def test_a_rate_may_be_of_one_unit_and_equal_choices_share_the_bytes() -> 
     assert one.bundles[0] is other.bundles[0]
 
 
+async def test_who_follows_the_organization_at_a_rate_gets_each_unit_once_whatever_it_follows_besides() -> None:
+    hub = Hub()
+    slow = follow(hub, Room.organization(reading()), SECOND)
+    hub.join(slow, Room.unit(reading(), "u1"))
+    await flushed(service_of(hub), [reading("u1", 1)], [reading("u1", 2)])
+    assert slow.ids == ["a/u1/1", "a/u1/2"]
+
+
 async def test_nothing_waits_for_a_rate_that_nobody_chose() -> None:
     hub = Hub()
     service = service_of(hub)
@@ -76,3 +84,27 @@ def test_the_last_flush_sends_what_still_waits_for_slower_subscribers() -> None:
         assert slow.ids == ["a/u1/0"]
 
     run_in_virtual_time(scenario())
+
+
+async def test_a_site_room_gets_the_units_whose_readings_name_it_at_its_rate() -> None:
+    hub = Hub()
+    site = Room.site(reading(), "north")
+    full, slow = Dashboard(hub, site), follow(hub, site, SECOND)
+    here, there = reading("u1", 1, site_id="north"), reading("u2", 1, site_id="south")
+    await flushed(service_of(hub), [here, there, reading("u3", 1)], [reading("u1", 2, site_id="north")])
+    assert full.ids == slow.ids == ["a/u1/1", "a/u1/2"]
+    assert (len(full.batches), len(slow.batches)) == (2, 1)
+
+
+async def test_who_is_in_the_room_of_the_site_and_of_the_unit_gets_each_batch_once() -> None:
+    hub = Hub()
+    both = Dashboard(hub, Room.site(reading(), "north"), Room.unit(reading(), "u1"))
+    await flushed(service_of(hub), [reading("u1", 1, site_id="north"), reading("u2", 1, site_id="north")])
+    assert both.ids == ["a/u1/1", "a/u2/1"]
+
+
+async def test_the_same_site_id_in_two_organizations_never_mixes() -> None:
+    hub = Hub()
+    theirs = Dashboard(hub, Room.site(reading(org="b"), "north"))
+    await flushed(service_of(hub), [reading("u1", 1, site_id="north")])
+    assert theirs.ids == []

@@ -16,18 +16,22 @@ from sensorcast.broadcaster import BATCH_EVENT
 from sensorcast.settings import Settings
 from sensorcast.stream import SensorStream
 from sensorcast.stream.outgoing import BatchReading, UnitReading
+from sensorcast.stream.rates import MULTIPLES
 from sensorcast.transport.gateway import Gateway
 from sensorcast.transport.server import SocketServer
 from sensorcast.web import openapi
 
 Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
+SUBSCRIBED = "`{ok, error?}`, to a rate also `rateHz, mode`"
 CLIENT_EVENTS = {
     "get:latest": ("unitId", "reading or `null`", "The newest reading of a unit; `null` for a unit never seen."),
     "get:latest:all": ("", "reading[]", "The newest reading of every unit of the organization."),
-    "subscribe:unit": ("unitId", "`{ok, error?}`", "Follow one unit. Also before its first reading."),
+    "subscribe:unit": ("unitId, rate?", SUBSCRIBED, "Follow one unit. Also before its first reading."),
     "unsubscribe:unit": ("unitId", "`{ok, error?}`", "Follow it no longer."),
-    "subscribe:organization": ("organizationId", "`{ok, error?}`", "Follow all units of the organization one is in."),
+    "subscribe:site": ("siteId, rate?", SUBSCRIBED, "Follow the units whose readings name that `siteId`."),
+    "unsubscribe:site": ("siteId", "`{ok, error?}`", "Follow it no longer."),
+    "subscribe:organization": ("organizationId, rate?", SUBSCRIBED, "Follow all units of the organization one is in."),
     "unsubscribe:organization": ("organizationId", "`{ok, error?}`", "Follow only what was subscribed to otherwise."),
     "ping": ("", "milliseconds since 1970", "The server's clock."),
 }
@@ -132,6 +136,7 @@ def bounds_text(schema: Mapping[str, Any]) -> str:
 
 def events_page(table: Table) -> str:
     """Every Socket.IO event, both ways."""
+    multiples = ", ".join(map(str, MULTIPLES[:-1])) + f" or {MULTIPLES[-1]}"
     asked = [(f"`{name}`", *CLIENT_EVENTS[name]) for name in handled_events()]
     return f"""# Socket.IO events
 
@@ -140,9 +145,10 @@ WebSocket and over HTTP long-polling with upgrade.
 
 ## Connecting
 
-`io(url, {{ auth: {{ token, organizationId?, stream? }} }})`. `token` is a JWT with the claims `sub`, `org` (an id or a
-list of ids), `role` (owner, admin, manager, staff, viewer) and `exp`; `sensorcast token` makes one. `organizationId`
-picks one of several. A socket follows its whole organization, or with `stream: "units"` only what it subscribes to.
+`io(url, {{ auth: {{ token, organizationId?, stream?, maxRateHz?, mode? }} }})`. `token` is a JWT with the claims `sub`,
+`org` (an id or a list of ids), `role` (owner, admin, manager, staff, viewer) and `exp`; `sensorcast token` makes one.
+`organizationId` picks one of several. A socket follows its whole organization, at a [rate](#rates) if it says one, or
+with `stream: "units"` only what it subscribes to.
 
 A refusal is a `connect_error` with `message` and `data.code`, one of the [errors](errors.md); a stock client does not
 try again by itself after it. Passing trouble (too many connections or handshakes) is a 503 at HTTP level, where it
@@ -163,6 +169,28 @@ rooms it belongs to. `readings` are sorted by `recordedAt`; a batch above `--bat
 {table(("Field of a reading", "What it is"), reading_rows())}
 
 A value that was not measured is `null`.
+
+### `stream:degraded` `{{since}}`
+
+Sent once when a client does not read fast enough (`--outbound-soft-bytes`): from now on a batch that waits is replaced
+by a newer one of its unit. Answers to what the client asked are never left out.
+
+### `stream:restored` `{{since, until}}`
+
+The client has caught up, and has the newest batch of every unit. What it missed in between is in the history from
+`since` to `until`. One that stays behind is cut instead, and reconnects.
+
+## Rates
+
+Who does not want every batch says so: `subscribe:unit(unitId, {{maxRateHz?, mode?}})`, the same for sites and the
+organization, or `auth: {{maxRateHz?, mode?}}` for the organization stream that begins with the connection.
+
+- `maxRateHz`: how many batches of a unit a second there may be. Rounded down, so that all who chose alike share one
+  encoding, to a batch every {multiples} flush intervals; a wish below the slowest gets the slowest.
+- `mode`: what a batch carries of the readings since the last one, `"all"` (default) or only the `"latest"`.
+
+The answer tells what it has become. Subscribing again replaces the rate. A socket that follows its whole organization
+gets each unit at that rate, whatever it subscribes to besides; to choose unit by unit, connect with `stream: "units"`.
 
 ## From the client
 

@@ -18,6 +18,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -35,10 +36,10 @@ from sensorcast.metrics import (
     INGEST_TO_DELIVERY_SECONDS,
     LOOP_LAG_SECONDS,
 )
-from sensorcast.model import Reading, Room
+from sensorcast.model import Owned, Reading, Room
 from sensorcast.stream import OrganizationReadings, SensorStream
 from sensorcast.stream.outgoing import batch_payloads
-from sensorcast.stream.rates import FULL_RATE, RATES, Rate
+from sensorcast.stream.rates import FULL_RATE, RATES, Rate, in_use_room
 from sensorcast.wire.frame import Conflation
 from sensorcast.wire.socketio import event_frame
 
@@ -243,66 +244,71 @@ class SensorStreamService:
 
     def _steps(self, drained: OrganizationReadings, due: list[Rate]) -> Iterator[int]:
         """Flush one organization, each step short in time and in bytes; gives what each step has cost."""
-        yield from self._send(drained, FULL_RATE)
         organization_room = Room.organization(drained)
-        for rate in RATES:
-            if self._hub.members(in_use_room(rate, organization_room)):
-                self._let_wait(drained, rate)
-                yield 0
+        in_use = [rate for rate in RATES if self._hub.members(in_use_room(rate, organization_room))]
+        yield from self._send(drained, FULL_RATE, in_use)
+        for rate in in_use:
+            self._let_wait(drained, rate)
+            yield 0
         for rate in due:
             waiting = self.stream.rated.take(rate, drained.organization_id)
             if waiting is not None:
-                yield from self._send(waiting, rate)
+                yield from self._send(waiting, rate, in_use)
 
     def _let_wait(self, drained: OrganizationReadings, rate: Rate) -> None:
         """Keep the readings that somebody follows at `rate`."""
         everything = bool(self._hub.members(rate.room(Room.organization(drained))))
         for unit_id, readings in drained.units.items():
-            if everything or self._hub.members(rate.room(Room.unit(drained, unit_id))):
+            if everything or any(self._hub.members(room) for room in _rooms(drained, unit_id, readings, rate)):
                 self.stream.rated.add(rate, readings)
 
-    def _send(self, drained: OrganizationReadings, rate: Rate) -> Iterator[int]:
+    def _send(self, drained: OrganizationReadings, rate: Rate, in_use: list[Rate]) -> Iterator[int]:
         """Encode and publish the batches of one organization to those who follow it at `rate`."""
+        organization_room = Room.organization(drained)
+        # Who follows the whole organization at another rate has its units from there.
+        elsewhere = frozenset(each.room(organization_room) for each in (FULL_RATE, *in_use) if each != rate)
+        publish = partial(self._publish, rate.room(organization_room), elsewhere)
         batches: list[Batch] = []
         size_bytes, encode_until_s = 0, time.perf_counter() + SLICE_S
         for batch in self._batches(drained, rate):
             batches.append(batch)
             size_bytes += len(batch.frame.text)
             if size_bytes >= self._batch_max_bytes or time.perf_counter() >= encode_until_s:
-                yield from self._publish(drained, rate, batches)
+                yield from publish(batches)
                 batches = []
                 size_bytes, encode_until_s = 0, time.perf_counter() + SLICE_S
-        yield from self._publish(drained, rate, batches)
+        yield from publish(batches)
 
     def _batches(self, drained: OrganizationReadings, rate: Rate) -> Iterator[Batch]:
         """Encode each unit's readings once; a unit that cannot be encoded is counted and left out."""
         for unit_id, readings in drained.units.items():
             room = Room.unit(drained, unit_id)
             try:
+                rooms = _rooms(drained, unit_id, readings, rate)
                 conflation = Conflation(room, max(reading.recorded_at_us for reading in readings))
                 for payload in batch_payloads(
                     unit_id, readings, max_bytes=self._batch_max_bytes, next_seq=self._next_seq
                 ):
-                    yield Batch((rate.room(room),), event_frame(BATCH_EVENT, payload, conflation=conflation))
+                    yield Batch(rooms, event_frame(BATCH_EVENT, payload, conflation=conflation))
             except Exception as exc:
                 FLUSH_ERRORS.inc()
                 _log.error("unit_not_sent", room=room, error=repr(exc))
 
-    def _publish(self, drained: OrganizationReadings, rate: Rate, batches: list[Batch]) -> Iterator[int]:
+    def _publish(self, room: Room, elsewhere: frozenset[Room], batches: list[Batch]) -> Iterator[int]:
         if not batches:
             return
-        room = rate.room(Room.organization(drained))
         try:
-            yield from self._hub.publish_in_slices(room, batches)
+            yield from self._hub.publish_in_slices(room, batches, elsewhere=elsewhere)
             FLUSH_BATCHES.inc(len(batches))
         except Exception as exc:
             FLUSH_ERRORS.inc()
             _log.error("room_not_sent", room=room, error=repr(exc))
 
 
-def in_use_room(rate: Rate, organization_room: Room) -> Room:
-    """The room of all who follow anything of an organization at `rate`: its emptiness saves looking at every unit."""
-    return Room(f"some:{rate.room(organization_room)}")
+def _rooms(owner: Owned, unit_id: str, readings: list[Reading], rate: Rate) -> tuple[Room, ...]:
+    """The rooms of those who follow a unit, or a site its readings name, at `rate`."""
+    site_ids = {reading.site_id for reading in readings if reading.site_id is not None}
+    return (rate.room(Room.unit(owner, unit_id)), *(rate.room(Room.site(owner, each)) for each in sorted(site_ids)))
 
 
 class _Round:

@@ -107,8 +107,12 @@ class Hub:
         if chosen:
             _deliver(chosen, Bundle((frame,)))
 
-    def publish_in_slices(self, organization_room: str, batches: Sequence[Batch]) -> Iterator[int]:
+    def publish_in_slices(
+        self, organization_room: str, batches: Sequence[Batch], *, elsewhere: frozenset[str] = NO_ROOMS
+    ) -> Iterator[int]:
         """Send a flush of one organization: all of it to `organization_room`, to the others what their rooms get.
+
+        Who is in a room of `elsewhere` gets everything by another publish, and so nothing by this one.
 
         Each step sends to one slice of the subscribers and gives what it cost, in bytes (see `SLICE_COST_BYTES`);
         nothing is sent before the first step. Rooms may change between steps: who joins gets the next publish, who
@@ -117,7 +121,7 @@ class Hub:
         """
         changes_before = self._changes
         everybody = tuple(self.members(organization_room))
-        choices = self._choices(self.members(organization_room), batches)
+        choices = self._choices(elsewhere | {organization_room}, batches)
         if everybody:
             yield from self._send(everybody, organization_room, batches, changes_before)
         for indexes, subscribers in choices.items():
@@ -139,15 +143,13 @@ class Hub:
                 _deliver_still_wanted(part, organization_room, batches, bundle)
             yield len(part) * cost_bytes
 
-    def _choices(
-        self, everybody: Collection[Subscriber], batches: Sequence[Batch]
-    ) -> dict[tuple[int, ...], list[Subscriber]]:
-        """Group those who are only in narrower rooms by which batches they get."""
+    def _choices(self, whole: frozenset[str], batches: Sequence[Batch]) -> dict[tuple[int, ...], list[Subscriber]]:
+        """Group those who are in narrower rooms, and in none of `whole`, by which batches they get."""
         chosen: dict[Subscriber, list[int]] = {}
         for index, batch in enumerate(batches):
             for room in batch.rooms:
                 for subscriber in self.members(room):
-                    if subscriber in everybody:
+                    if not whole.isdisjoint(subscriber.rooms):
                         continue
                     indexes = chosen.setdefault(subscriber, [])
                     if not indexes or indexes[-1] != index:

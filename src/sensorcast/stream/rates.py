@@ -39,7 +39,12 @@ class Rate(NamedTuple):
 
     def room(self, room: Room) -> Room:
         """The room of those who follow what `room` is about at this rate; at the full rate it is `room` itself."""
-        return room if self == FULL_RATE else Room(f"{self.mode.value}{self.multiple}:{room}")
+        return room if self == FULL_RATE else Room(self.prefix + room)
+
+    @property
+    def prefix(self) -> str:
+        """What the names of rooms of this class begin with; no other room's name does."""
+        return f"{self.mode.value}{self.multiple}:"
 
     def rate_hz(self, flush_interval_s: float) -> float:
         """Batches of a unit a second, at most."""
@@ -49,6 +54,11 @@ class Rate(NamedTuple):
 FULL_RATE: Final = Rate(1, Mode.ALL)
 RATES: Final = tuple(rate for rate in map(Rate._make, product(MULTIPLES, Mode)) if rate != FULL_RATE)
 """Every class but the full rate."""
+
+
+def in_use_room(rate: Rate, organization_room: Room) -> Room:
+    """The room of all who follow anything of an organization at `rate`: while it is empty, nothing has to wait."""
+    return Room(f"some:{rate.room(organization_room)}")
 
 
 def rate_for(max_rate_hz: float | None, mode: Mode, flush_interval_s: float) -> Rate:

@@ -8,7 +8,7 @@ arguments and without an acknowledgement; a socket does not outlive its token.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -18,9 +18,11 @@ from sensorcast.model import Identity, Room, is_valid_id
 from sensorcast.settings import Settings
 from sensorcast.stream import SensorStream
 from sensorcast.stream.outgoing import UnitReading, readings_json, time_text, unit_reading
+from sensorcast.stream.rates import Rate
+from sensorcast.transport.following import follow, unfollow, wanted_rate
 from sensorcast.transport.namespace import ConnectRefused, Namespace
 from sensorcast.transport.server import SocketServer
-from sensorcast.transport.socket import RoomLimit, Socket
+from sensorcast.transport.socket import Socket
 
 EXPIRY_CHECK_S: Final = 2.0
 """How late after its token's end a socket is cut at most, give or take a tick of the wheel."""
@@ -53,6 +55,7 @@ class Gateway:
         self._stream = stream
         self._verifier = verifier
         self._settings = settings
+        self._flush_interval_s = settings.flush_interval_ms / 1_000
         self._clock = clock
         self._register(self.namespace)
 
@@ -65,7 +68,7 @@ class Gateway:
         namespace.on("get:latest")(self._get_latest)
         namespace.on("get:latest:all")(self._get_latest_all)
         namespace.on("ping")(self._ping)
-        for kind, room in (("unit", Room.unit), ("organization", _organization_room)):
+        for kind, room in (("unit", Room.unit), ("site", Room.site), ("organization", _organization_room)):
             namespace.on(f"subscribe:{kind}")(_guarded(self._subscribe, room))
             namespace.on(f"unsubscribe:{kind}")(_guarded(self._unsubscribe, room))
 
@@ -74,6 +77,7 @@ class Gateway:
     def _authenticate(self, socket: Socket, auth: dict[str, Any]) -> None:
         try:
             identity = self._identify(auth)
+            rate = wanted_rate(auth, self._flush_interval_s)
             if self.connections[identity.organization_id] >= self._settings.connections_per_organization:
                 raise QuotaExceeded("too many connections of this organization (setting connections_per_organization)")
         except SensorcastError as exc:
@@ -81,7 +85,7 @@ class Gateway:
         socket.data = Membership(
             socket,
             identity,
-            follows_all=auth.get("stream") != "units",
+            rate=None if auth.get("stream") == "units" else rate,
             ends_at_s=self._ends_at_s(identity),
             clock=self._clock,
         )
@@ -104,8 +108,8 @@ class Gateway:
     def _connected(self, socket: Socket) -> None:
         membership: Membership = socket.data
         self.connections[membership.identity.organization_id] += 1
-        if membership.follows_all:
-            socket.join(Room.organization(membership.identity))
+        if membership.rate is not None:
+            self._follow(socket, Room.organization(membership.identity), membership.rate)
         self._wheel.add(membership, self._wheel.now_s + EXPIRY_CHECK_S)
         socket.emit("connection:ack", {"socketId": socket.id, "timestamp": self._now_text()})
 
@@ -152,15 +156,19 @@ class Gateway:
     def _ping(self, _socket: Socket, *_ignored: Any) -> int:
         return round(self._clock() * 1_000)
 
-    def _subscribe(self, socket: Socket, room: Room) -> dict[str, Any]:
-        try:
-            socket.join(room)
-        except RoomLimit as exc:
-            raise QuotaExceeded(str(exc)) from exc
-        return {"ok": True}
+    def _subscribe(self, socket: Socket, room: Room, options: Any) -> dict[str, Any]:
+        rate = wanted_rate(options, self._flush_interval_s)
+        self._follow(socket, room, rate)
+        if not isinstance(options, Mapping):
+            return {"ok": True}
+        return {"ok": True, "rateHz": round(rate.rate_hz(self._flush_interval_s), 6), "mode": rate.mode}
 
-    def _unsubscribe(self, socket: Socket, room: Room) -> dict[str, Any]:
-        socket.leave(room)
+    def _follow(self, socket: Socket, room: Room, rate: Rate) -> None:
+        organization_room = Room.organization(socket.data.identity)
+        follow(socket, room, rate, organization_room=organization_room, rooms_max=self._settings.rooms_per_socket)
+
+    def _unsubscribe(self, socket: Socket, room: Room, _options: Any) -> dict[str, Any]:
+        unfollow(socket, room, organization_room=Room.organization(socket.data.identity))
         return {"ok": True}
 
 
@@ -171,15 +179,15 @@ def _organization_room(identity: Identity, organization_id: str) -> Room:
 
 
 def _guarded(
-    act: Callable[[Socket, Room], dict[str, Any]], room_of: Callable[[Identity, str], Room]
+    act: Callable[[Socket, Room, Any], dict[str, Any]], room_of: Callable[[Identity, str], Room]
 ) -> Callable[..., dict[str, Any]]:
     """Make an event handler of `act`: checks the id, and turns our errors into `{ok: false, error}`."""
 
-    def handler(socket: Socket, wanted: Any = None, *_ignored: Any) -> dict[str, Any]:
+    def handler(socket: Socket, wanted: Any = None, options: Any = None, *_ignored: Any) -> dict[str, Any]:
         try:
             if not is_valid_id(wanted):
                 raise NotFound("an id is 1-128 of A-Z a-z 0-9 _ . : -")
-            return act(socket, room_of(socket.data.identity, wanted))
+            return act(socket, room_of(socket.data.identity, wanted), options)
         except SensorcastError as exc:
             return {"ok": False, "error": {"code": exc.code, "message": exc.message}}
 
@@ -189,19 +197,20 @@ def _guarded(
 class Membership:
     """What a socket is in its organization, and until when; an entry of the timer wheel."""
 
-    __slots__ = ("_clock", "_ends_at_s", "_socket", "follows_all", "identity", "slow_since")
+    __slots__ = ("_clock", "_ends_at_s", "_socket", "identity", "rate", "slow_since")
 
     def __init__(
         self,
         socket: Socket,
         identity: Identity,
         *,
-        follows_all: bool,
+        rate: Rate | None,
         ends_at_s: float | None,
         clock: Callable[[], float],
     ) -> None:
         self.identity = identity
-        self.follows_all = follows_all
+        self.rate = rate
+        """At which it asked for its whole organization at CONNECT; None when it did not."""
         self._socket: Socket | None = socket
         self._clock = clock
         self._ends_at_s = ends_at_s

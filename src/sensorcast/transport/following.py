@@ -1,0 +1,72 @@
+"""What a socket follows, and at what rate: the rooms behind `subscribe:...` and `auth`.
+
+Owns how a wish becomes rooms. The invariant: a socket follows one thing at one rate, the last it asked for; it is in
+the room that tells the broadcaster that a rate is in use exactly while it follows something at that rate; and a wish
+that breaks `rooms_per_socket` changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sensorcast.errors import InvalidRequest, QuotaExceeded
+from sensorcast.model import Room
+from sensorcast.stream.rates import FULL_RATE, RATES, Mode, Rate, in_use_room, rate_for
+from sensorcast.transport.socket import Socket
+
+_ALL_RATES: Final = (FULL_RATE, *RATES)
+
+
+def wanted_rate(options: Any, flush_interval_s: float) -> Rate:
+    """Read `{maxRateHz?, mode?}`; anything but an object is no wish. Raises `InvalidRequest` for other values."""
+    if not isinstance(options, Mapping):
+        return FULL_RATE
+    max_rate_hz, mode = options.get("maxRateHz"), options.get("mode")
+    if max_rate_hz is not None and not _is_positive(max_rate_hz):
+        raise InvalidRequest("maxRateHz must be a number above 0: batches of a unit a second, at most")
+    if mode not in (None, *Mode):
+        raise InvalidRequest('mode must be "all" or "latest"')
+    return rate_for(max_rate_hz, Mode(mode or Mode.ALL), flush_interval_s)
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+
+
+def follow(socket: Socket, room: Room, rate: Rate, *, organization_room: Room, rooms_max: int) -> None:
+    """Follow what `room` is about at `rate`, instead of any other rate. Raises `QuotaExceeded` beyond `rooms_max`."""
+    wanted = {rate.room(room)} if rate == FULL_RATE else {rate.room(room), in_use_room(rate, organization_room)}
+    after = _without_unused(_without(socket, room) | wanted, organization_room)
+    if len(after) > rooms_max:
+        raise QuotaExceeded(f"a socket may be in {rooms_max} rooms (setting rooms_per_socket)")
+    _move(socket, after)
+
+
+def unfollow(socket: Socket, room: Room, *, organization_room: Room) -> None:
+    """Follow it no longer, at whatever rate; nothing happens when it is not followed."""
+    _move(socket, _without_unused(_without(socket, room), organization_room))
+
+
+def _without(socket: Socket, room: Room) -> frozenset[str]:
+    """The rooms it is in, but for `room` at any rate."""
+    return socket.rooms - {rate.room(room) for rate in _ALL_RATES}
+
+
+def _without_unused(rooms: frozenset[str], organization_room: Room) -> frozenset[str]:
+    """Leave out the marks of rates at which nothing is followed."""
+    unused = {
+        in_use_room(rate, organization_room)
+        for rate in RATES
+        if not any(name.startswith(rate.prefix) for name in rooms)
+    }
+    return rooms - unused
+
+
+def _move(socket: Socket, after: frozenset[str]) -> None:
+    before = socket.rooms
+    for room in before - after:
+        socket.leave(room)
+    for room in after - before:
+        socket.join(room)
