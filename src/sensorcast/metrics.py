@@ -85,6 +85,15 @@ CONNECTIONS_OPENED: Final = Counter(
 CONNECTIONS_CLOSED: Final = Counter(
     "sensorcast_connections_closed", "Engine.IO connections closed, by reason.", ["reason"], registry=REGISTRY
 )
+CREDENTIALS_REFUSED: Final = Counter(
+    "sensorcast_credentials_refused",
+    "Tokens and API keys that did not hold (bad), or were not looked at because too many had not (limited).",
+    ["reason"],
+    registry=REGISTRY,
+)
+SOCKETS_REVOKED: Final = Counter(
+    "sensorcast_sockets_revoked", "Sockets cut because their credential was revoked.", registry=REGISTRY
+)
 HANDSHAKES_REFUSED: Final = Counter(
     "sensorcast_handshakes_refused", "Handshakes refused, by reason.", ["reason"], registry=REGISTRY
 )

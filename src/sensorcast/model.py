@@ -98,8 +98,19 @@ class Verdict(Enum):
     """A reading with the same key, but other values, was there already; nothing was changed."""
 
 
+class Scope(StrEnum):
+    """What an API key may be used for; a key may have several."""
+
+    INGEST = "ingest"
+    """Send readings."""
+    READ = "read"
+    """See what a viewer sees."""
+    ADMIN = "admin"
+    """Do what an admin does."""
+
+
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A credential with which devices and gateways of one organization send readings; the secret is kept hashed."""
+    """A credential with which devices and programs act for one organization; the secret is kept hashed."""
 
     key_id: str
     organization_id: str
@@ -107,6 +118,10 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     secret_sha256: str
     created_at_us: int
     revoked_at_us: int | None = None
+    scopes: frozenset[Scope] = frozenset({Scope.INGEST})
+    expires_at_us: int | None = None
+    last_used_at_us: int | None = None
+    """To within a minute: it is written in batches."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +131,38 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     role: Role
     expires_at_s: float | None = None
-    """Seconds since 1970 at which the credential ends; None for an API key, which ends by revocation."""
+    """Seconds since 1970 at which the credential ends; None for an API key without an end."""
+    token_id: str | None = None
+    """`jti` of the token."""
+    issued_at_s: float | None = None
+    """`iat` of the token."""
+    key_id: str | None = None
+    """Which API key proved it; None for a token."""
+
+
+class RevocationKind(StrEnum):
+    """What a revocation names."""
+
+    TOKEN = "token"  # noqa: S105 a name, not a secret
+    """One token, by its `jti`."""
+    USER = "user"
+    """Every token of a user (`sub`) in the organization that was issued before."""
+    KEY = "key"
+    """One API key."""
+    ORGANIZATION = "organization"
+    """Every token of the organization that was issued before, and every API key."""
+
+
+class Revocation(msgspec.Struct, frozen=True, kw_only=True):
+    """Credentials of one organization that hold no longer, from one moment on."""
+
+    organization_id: str
+    kind: RevocationKind
+    subject: str
+    """A `jti`, a `sub`, a key id; empty for the whole organization."""
+    revoked_at_us: int
+    number: int = 0
+    """Given by the store, growing: what was revoked since a number is what has a higher one."""
 
 
 class Owned(Protocol):

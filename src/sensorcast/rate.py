@@ -25,13 +25,17 @@ class TokenBucket:
 
     def take(self, now_s: float, tokens: float = 1.0) -> float:
         """Take tokens and give 0.0; when there are too few take none and give the seconds until there are enough."""
+        wait_s = self.wait_s(now_s, tokens)
+        if wait_s == 0:
+            self._tokens -= tokens
+        return wait_s
+
+    def wait_s(self, now_s: float, tokens: float = 1.0) -> float:
+        """Give the seconds until there are that many tokens, and take none; 0.0 when they are there."""
         elapsed_s = max(0.0, now_s - self._updated_s)
         self._updated_s = now_s
         self._tokens = min(self._burst, self._tokens + elapsed_s * self._rate_per_s)
-        if self._tokens >= tokens:
-            self._tokens -= tokens
-            return 0.0
-        return (tokens - self._tokens) / self._rate_per_s
+        return 0.0 if self._tokens >= tokens else (tokens - self._tokens) / self._rate_per_s
 
 
 class TokenBuckets:
@@ -50,6 +54,11 @@ class TokenBuckets:
         if len(self._buckets) > self._buckets_max:
             del self._buckets[next(iter(self._buckets))]
         return bucket.take(now_s, tokens)
+
+    def wait_s(self, caller: str, now_s: float, tokens: float = 1.0) -> float:
+        """Give the seconds until a caller may take tokens, and take none."""
+        bucket = self._buckets.get(caller)
+        return 0.0 if bucket is None else bucket.wait_s(now_s, tokens)
 
     def __len__(self) -> int:
         return len(self._buckets)

@@ -55,9 +55,20 @@ class Settings:
     jwt_secret: str = _setting("", "HS256 secret, at least 32 bytes; empty: generated and kept in the data folder.")
     jwt_issuer: str = _setting("", "Required `iss` of a token; empty: not checked.")
     jwt_audience: str = _setting("", "Required `aud` of a token; empty: not checked.")
+    jwt_jwks: str = _setting(
+        "", "File or https URL of the JWK Set of an outside identity provider; its keys are used for tokens with a `kid`."
+    )
+    jwt_jwks_refresh_s: float = _setting(300.0, "Time between two looks at `jwt_jwks`.", low=30, high=86_400)
     jwt_leeway_s: int = _setting(30, "Clock difference tolerated in `exp` and `nbf`.", low=0, high=300)
     jwt_max_bytes: int = _setting(8 * _KIB, "Longest token looked at.", low=256, high=64 * _KIB)
     key_cache_s: float = _setting(5.0, "How long a looked-up API key is trusted; revocation acts within it.", low=0)
+    revocation_poll_s: float = _setting(
+        2.0, "Time between two looks for what another process or node has revoked.", low=0.05, high=5.0
+    )
+    bad_credentials_per_s: float = _setting(
+        1.0, "Sustained credentials a second from one address that may be wrong; beyond it 429.", low=0.001
+    )
+    bad_credentials_burst: int = _setting(60, "Wrong credentials one address may send at once.", low=1)
 
     # Ingestion
     ingest_body_max_bytes: int = _setting(1 * _MIB, "Largest ingest body on the wire.", low=_KIB)
