@@ -28,6 +28,9 @@ BACKLOG: Final = 4_096
 KEEP_ALIVE_S: Final = 30
 """Idle time after which a gateway's HTTP connection is closed: it sends more often, or can reconnect."""
 
+FORCE_CHECK_S: Final = 0.1
+"""How often a stop under way looks whether a second signal came: a signal handler can do no more than set a flag."""
+
 OnReady = Callable[[str], Awaitable[None] | None]
 """Called with the base URL as soon as the server listens."""
 Background = Callable[[str], Awaitable[None]]
@@ -45,21 +48,23 @@ def serve(settings: Settings, *, on_ready: OnReady | None = None, background: Ba
 async def _run(settings: Settings, on_ready: OnReady | None, background: Background | None) -> int:
     with listen(settings.host, settings.port) as listener:
         application = Application(settings)
-        await application.start()
         try:
+            await application.start()
+            server = _Server(application, settings)
             async with asyncio.TaskGroup() as tasks:
-                server = _Server(application, settings)
                 beside = tasks.create_task(_beside(server, base_url(listener), on_ready, background))
                 await server.serve(sockets=[listener])
                 beside.cancel()
         finally:
             await application.stop()
+    if server.failure is not None:
+        raise server.failure
     _log.info("stopped")
     return 0
 
 
 async def _beside(server: _Server, url: str, on_ready: OnReady | None, background: Background | None) -> None:
-    """Announce the server once it listens, then do the work beside it; a failure stops the server."""
+    """Announce the server once it listens, then do the work beside it; a failure stops the server in good order."""
     try:
         await server.listening.wait()
         _log.info("listening", url=url)
@@ -68,9 +73,9 @@ async def _beside(server: _Server, url: str, on_ready: OnReady | None, backgroun
             await waiting
         if background is not None:
             await background(url)
-    except BaseException:
+    except Exception as exc:
+        server.failure = exc
         server.should_exit = True
-        raise
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -80,11 +85,16 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as exc:
-        raise ConfigurationError(f"cannot listen on {host} port {port} (--host, --port): {exc.strerror}") from exc
-    listener.listen(BACKLOG)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except (OSError, UnicodeError) as exc:  # a name that cannot be one fails in its encoding
+        reason = getattr(exc, "strerror", None) or "not a host name"
+        raise ConfigurationError(f"cannot listen on {host} port {port} (--host, --port): {reason}") from exc
     return listener
 
 
@@ -115,6 +125,8 @@ class _Server(uvicorn.Server):
             )
         )
         self.listening = asyncio.Event()
+        self.failure: Exception | None = None
+        """What went wrong in the work beside the server; raised once the server has stopped."""
         self._application = application
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -132,5 +144,14 @@ class _Server(uvicorn.Server):
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        await self._application.drain()
+        await self._drain()
         await super().shutdown(sockets)
+
+    async def _drain(self) -> None:
+        draining = asyncio.ensure_future(self._application.drain())
+        while not self.force_exit and not draining.done():
+            await asyncio.wait({draining}, timeout=FORCE_CHECK_S)
+        if draining.done():
+            await draining
+        else:
+            draining.cancel()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensorcast.transport.wheel import MAX_TICK_S, MIN_TICK_S, TimerWheel
+from sensorcast.transport.wheel import MAX_TICK_S, MIN_TICK_S, RETRY_S, TimerWheel
 from tests.transport.fakes import live
 
 
@@ -31,10 +31,11 @@ class Entry:
         return now_s + self._every_s
 
 
-class Broken:
+class Broken(Entry):
     """An entry with a fault in it."""
 
     def due(self, now_s: float) -> float | None:
+        super().due(now_s)
         raise RuntimeError("broken entry")
 
 
@@ -125,12 +126,14 @@ def test_an_entry_that_is_over_is_not_kept() -> None:
     assert wheel._slots == {}
 
 
-def test_an_entry_that_fails_takes_no_other_with_it() -> None:
+def test_an_entry_that_fails_takes_no_other_with_it_and_is_tried_again() -> None:
     wheel, entries = TimerWheel(2.0), [Entry(every_s=0.5), Broken(), Entry(every_s=0.5)]
     for entry in entries:
         wheel.add(entry, 0.5)
     live(wheel, 2.0)
-    assert [len(entry.calls_s) for entry in entries if isinstance(entry, Entry)] == [4, 4]
+    assert [len(entry.calls_s) for entry in entries] == [4, 1, 4]
+    live(wheel, RETRY_S)
+    assert len(entries[1].calls_s) == 2
 
 
 def test_an_entry_may_add_others_while_it_is_called() -> None:

@@ -25,7 +25,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         self._in_head = True
-        self._head_bytes = self._read_bytes = 0
+        self._head_bytes = self._read_bytes = self._body_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         # The first head must come soon after the connection; later ones wait under uvicorn's keep-alive timeout.
         self._arm()
@@ -43,10 +43,11 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        self._body_bytes = 0
         super().data_received(data)
-        # Still in the head after all of it was parsed: every byte of this read belonged to a head.
+        # Still in the head after all of it was parsed: what of this read was no body belonged to a head.
         if self._in_head and not self.transport.is_closing():
-            self._read_bytes += len(data)
+            self._read_bytes += len(data) - self._body_bytes
             if self._read_bytes > self.settings.header_max_bytes:
                 self._refuse_head()
 
@@ -59,15 +60,25 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        if len(self.url) > self.settings.header_max_bytes:
-            raise ValueError(_TOO_LARGE)
+        self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > self.settings.header_max_bytes or len(self.headers) > self.settings.header_max_count:
+        self._count_head(len(name) + len(value))
+
+    def _count_head(self, size_bytes: int) -> None:
+        self._head_bytes += size_bytes
+        if self._head_is_too_large():
             # The parser turns this into its own error, and `send_400_response` below answers it.
             raise ValueError(_TOO_LARGE)
+
+    def _head_is_too_large(self) -> bool:
+        headers = self.headers or ()
+        return self._head_bytes > self.settings.header_max_bytes or len(headers) > self.settings.header_max_count
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -75,8 +86,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        head_bytes, headers = self._head_bytes, getattr(self, "headers", None) or []
-        if head_bytes > self.settings.header_max_bytes or len(headers) > self.settings.header_max_count:
+        if self._head_is_too_large():
             self._refuse_head()
         else:
             super().send_400_response(msg)

@@ -3,7 +3,7 @@
 Owns the heartbeat clock of an endpoint. The invariant: the wheel never jumps. When the process stood still (a debugger,
 SIGSTOP, a long garbage collection) it goes on from where it was, so nobody is timed out for time in which the server
 itself was not listening. An entry costs one list slot; nothing is cancelled, an entry that is over answers None, and
-one that fails is logged and over, while the others keep their time.
+one that fails is logged and tried again later, while the others keep their time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ MAX_TICK_S: Final = 0.25
 """Coarsest slot: heartbeats may come a quarter of a second late, which is 1 % of the default interval."""
 TICKS_PER_SHORTEST: Final = 20
 """The shortest timeout is kept to a twentieth of itself."""
+RETRY_S: Final = 10.0
+"""Time until an entry that failed is tried again: its connection keeps a deadline, and the log is not flooded."""
 
 
 class Timed(Protocol):
@@ -59,7 +61,7 @@ class TimerWheel:
                 next_s = entry.due(now_s)
             except Exception as exc:
                 _log.error("timer_entry_failed", exc_info=exc)
-                continue
+                next_s = now_s + RETRY_S
             if next_s is not None:
                 self.add(entry, next_s)
 

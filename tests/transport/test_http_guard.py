@@ -1,0 +1,150 @@
+"""Heads of requests are bounded before anything of ours sees them: on a real uvicorn, byte by byte where it matters."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from sensorcast.settings import Settings
+from sensorcast.transport.http_guard import guarded_http_class
+from tests.conformance.wire import Wire
+from tests.support.uvicorn import running
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+GET = b"GET / HTTP/1.1\r\nHost: server.test\r\n"
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with the number of headers and of body bytes."""
+    size, more = 0, True
+    while more:
+        event = await receive()
+        size, more = size + len(event.get("body", b"")), event.get("more_body", False)
+    text = b"%d headers, %d bytes\n" % (len(scope["headers"]), size)
+    headers = [(b"content-length", b"%d" % len(text))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": text})
+
+
+@pytest.fixture(scope="module", loop_scope="module")
+async def port() -> AsyncIterator[int]:
+    settings = Settings(header_max_bytes=4_096, header_max_count=20, header_timeout_s=0.3)
+    async with running(echo, http=guarded_http_class(settings)) as found:
+        yield found
+
+
+@asynccontextmanager
+async def connection(port: int) -> AsyncIterator[Wire]:
+    wire = await Wire.open("127.0.0.1", port)
+    yield wire
+    wire.abort()
+
+
+async def asked(port: int, data: bytes) -> bytes:
+    """Send a whole request that ends its connection; give the whole answer."""
+    async with connection(port) as wire:
+        await wire.send(data)
+        return await wire.take_all()
+
+
+async def test_a_head_within_the_limits_is_served(port: int) -> None:
+    async with connection(port) as wire:
+        await wire.send(GET + b"X-Long: " + b"x" * 3_900 + b"\r\n" + b"X: y\r\n" * 18 + b"\r\n")
+        assert await wire.take_through(b"0 bytes\n") is not None
+
+
+TOO_LARGE = {
+    "long target": b"GET /" + b"x" * 5_000 + b" HTTP/1.1\r\n\r\n",
+    "endless target": b"GET /" + b"x" * 200_000,
+    "long header": GET + b"X: " + b"x" * 5_000 + b"\r\n\r\n",
+    "endless header": GET + b"X: " + b"x" * 200_000,
+    "endless name of a header": GET + b"x" * 200_000,
+    "many bytes in many headers": GET + (b"X: " + b"x" * 500 + b"\r\n") * 10 + b"\r\n",
+    "many headers": GET + b"X: y\r\n" * 20 + b"\r\n",
+    "many empty headers": GET + b"X:\r\n" * 5_000,
+}
+
+
+@pytest.mark.parametrize("data", TOO_LARGE.values(), ids=TOO_LARGE.keys())
+async def test_a_head_beyond_a_limit_is_refused_by_the_name_of_its_setting(port: int, data: bytes) -> None:
+    answer = await asked(port, data)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"settings header_max_bytes, header_max_count" in answer
+
+
+async def test_a_head_that_grows_in_small_pieces_is_refused_too(port: int) -> None:
+    async with connection(port) as wire:
+        await wire.send(GET + b"X: ")
+        for _ in range(50):
+            await wire.send(b"x" * 100)
+        assert (await wire.take_all()).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_what_is_no_http_gets_its_usual_answer(port: int) -> None:
+    assert (await asked(port, b"\x16\x03\x01 hello\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"", b"GET", GET, GET + b"X: y"], ids=["nothing", "method", "lines", "half a line"]
+)
+async def test_a_head_that_does_not_arrive_in_time_ends_its_connection(port: int, beginning: bytes) -> None:
+    started_s = time.monotonic()
+    async with connection(port) as wire:
+        if beginning:
+            await wire.send(beginning)
+        assert await wire.take_all() == b""
+    assert 0.2 < time.monotonic() - started_s < 3
+
+
+async def test_dripping_bytes_win_no_time(port: int) -> None:
+    async with connection(port) as wire:
+        await wire.send(GET)
+        dripping = asyncio.create_task(drip(wire))
+        started_s = time.monotonic()
+        assert await wire.take_all() == b""
+        assert time.monotonic() - started_s < 3
+        dripping.cancel()
+
+
+async def drip(wire: Wire) -> None:
+    while True:
+        await wire.send(b"x")
+        await asyncio.sleep(0.02)
+
+
+async def test_a_late_second_head_on_a_kept_connection_ends_it_too(port: int) -> None:
+    async with connection(port) as wire:
+        await wire.send(GET + b"\r\n")
+        await wire.take_through(b"0 bytes\n")
+        await wire.send(b"GET / HT")
+        assert await wire.take_all() == b""
+
+
+async def test_a_body_may_take_longer_than_a_head(port: int) -> None:
+    async with connection(port) as wire:
+        await wire.send(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n")
+        for byte in (b"a", b"b", b"c", b"d"):
+            await asyncio.sleep(0.1)
+            await wire.send(byte)
+        assert await wire.take_through(b"4 bytes\n")
+
+
+async def test_a_head_that_begins_behind_a_large_body_is_not_taken_for_a_part_of_it(port: int) -> None:
+    async with connection(port) as wire:
+        first = b"POST / HTTP/1.1\r\nContent-Length: 50000\r\n\r\n" + b"x" * 50_000
+        await wire.send(first + GET)
+        assert b"200 OK" in await wire.take_through(b"50000 bytes\n")
+        await wire.send(b"\r\n")
+        assert b"200 OK" in await wire.take_through(b"0 bytes\n")
+
+
+async def test_a_long_body_is_no_head(port: int) -> None:
+    async with connection(port) as wire:
+        await wire.send(b"POST / HTTP/1.1\r\nContent-Length: 500000\r\n\r\n" + b"x" * 500_000)
+        assert await wire.take_through(b"500000 bytes\n")
