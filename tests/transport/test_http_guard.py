@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from sensorcast.settings import Settings
 from sensorcast.transport.http_guard import guarded_http_class
@@ -32,7 +33,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": text})
 
 
-@pytest.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def port() -> AsyncIterator[int]:
     settings = Settings(header_max_bytes=4_096, header_max_count=20, header_timeout_s=0.3)
     async with running(echo, http=guarded_http_class(settings)) as found:
