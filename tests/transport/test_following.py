@@ -52,6 +52,7 @@ class InHub:
         ({"mode": "latest"}, LATEST),
         ({"maxRateHz": 0.1}, SLOW),
         ({"maxRateHz": 1, "mode": "all"}, FULL_RATE),
+        ({"maxRateHz": 10**400}, FULL_RATE),
     ],
 )
 def test_a_wish_is_read(options: Any, rate: Rate) -> None:

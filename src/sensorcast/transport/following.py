@@ -16,6 +16,8 @@ from sensorcast.model import Room
 from sensorcast.stream.rates import FULL_RATE, RATES, Mode, Rate, in_use_room, rate_for
 from sensorcast.transport.socket import Socket
 
+_ANY_RATE_HZ: Final = 1e6
+"""Above every rate there is."""
 _ALL_RATES: Final = (FULL_RATE, *RATES)
 
 
@@ -28,11 +30,13 @@ def wanted_rate(options: Any, flush_interval_s: float) -> Rate:
         raise InvalidRequest("maxRateHz must be a number above 0: batches of a unit a second, at most")
     if mode not in (None, *Mode):
         raise InvalidRequest('mode must be "all" or "latest"')
-    return rate_for(max_rate_hz, Mode(mode or Mode.ALL), flush_interval_s)
+    bound_hz = None if max_rate_hz is None else float(min(max_rate_hz, _ANY_RATE_HZ))
+    return rate_for(bound_hz, Mode(mode or Mode.ALL), flush_interval_s)
 
 
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    # Compared, never converted: an integer of JSON may be larger than any float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def follow(socket: Socket, room: Room, rate: Rate, *, organization_room: Room, rooms_max: int) -> None:
