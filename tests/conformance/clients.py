@@ -191,6 +191,7 @@ class Target:
     name: str
     port: int
     host: str = "127.0.0.1"
+    pid: int = 0
     _wires: list[Wire] = field(default_factory=list)
 
     @property

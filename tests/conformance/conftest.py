@@ -39,8 +39,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
         process.stop()
 
 
-async def _target(process: servers.ServerProcess) -> AsyncIterator[Target]:
-    target = Target(process.name, process.port)
+async def target_of(process: servers.ServerProcess) -> AsyncIterator[Target]:
+    target = Target(process.name, process.port, pid=process.process.pid)
     yield target
     target.abort_all()
 
@@ -48,14 +48,14 @@ async def _target(process: servers.ServerProcess) -> AsyncIterator[Target]:
 @pytest.fixture(params=TARGETS)
 async def server(request: pytest.FixtureRequest, running) -> AsyncIterator[Target]:
     """The server with the short heartbeat."""
-    async for target in _target(running(request.param, 300, 200)):
+    async for target in target_of(running(request.param, 300, 200)):
         yield target
 
 
 @pytest.fixture(params=TARGETS)
 async def patient_server(request: pytest.FixtureRequest, running) -> AsyncIterator[Target]:
     """The server with the default heartbeat."""
-    async for target in _target(running(request.param, 25_000, 20_000)):
+    async for target in target_of(running(request.param, 25_000, 20_000)):
         yield target
 
 
