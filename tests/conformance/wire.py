@@ -57,6 +57,7 @@ class Wire(asyncio.Protocol):
         if not self.ended:
             self.transport.write(data)
         async with asyncio.timeout(deadline_s):
+            await asyncio.sleep(0)  # so that the end of the connection can be seen between two writes
             await self._writable.wait()
 
     async def take(self, size: int, *, deadline_s: float = DEADLINE_S) -> bytes:
