@@ -28,6 +28,7 @@ def _measured(count: int, *, first: int = 0) -> list[Measurement]:
     return [
         Measurement(
             unit_id=f"unit-{index % 7}",
+            site_id="harbour",
             device_id="tx-1",
             recorded_at=f"2025-10-01T{index // 3600:02d}:{index // 60 % 60:02d}:{index % 60:02d}.000000Z",
             temperature=4.0,

@@ -33,11 +33,13 @@ def test_no_script_of_ours_makes_markup_from_text() -> None:
         )
 
 
-async def test_an_unchanged_file_is_not_sent_again(door: Door) -> None:
-    first = await door.client.get("/static/js/main.js")
+@pytest.mark.parametrize("path", ["/", "/docs", "/static/js/main.js"])
+async def test_an_unchanged_file_is_not_sent_again_and_keeps_its_policy(door: Door, path: str) -> None:
+    first = await door.client.get(path)
     assert first.headers["cache-control"] == "no-cache"
-    again = await door.client.get("/static/js/main.js", headers={"If-None-Match": first.headers["etag"]})
+    again = await door.client.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    assert "content-security-policy" not in again.headers
 
 
 def test_vendored_code_comes_with_its_licence() -> None:

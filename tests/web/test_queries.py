@@ -22,7 +22,7 @@ async def test_a_reading_goes_out_with_every_field_of_the_contract(door: Door) -
     await door.store_readings("fridge-a", [0])
     latest = (await door.get(f"{_UNITS}/fridge-a/latest")).json()
     assert set(latest) == {
-        *("id", "unitId", "deviceId", "temperature", "humidity", "battery", "signalStrength"),
+        *("id", "unitId", "siteId", "deviceId", "temperature", "humidity", "battery", "signalStrength"),
         *("metrics", "recordedAt", "timestamp", "source"),
     }
     assert (latest["temperature"], latest["humidity"]) == (4.5, None)

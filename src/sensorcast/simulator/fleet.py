@@ -40,6 +40,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     """One reading as a device sends it: the item of an ingest request."""
 
     unit_id: str
+    site_id: str
     device_id: str
     recorded_at: str
     temperature: float
@@ -106,6 +107,7 @@ class Unit:
         self.fading_db = 0.92 * self.fading_db + self.rng.gauss(0.0, 1.4)
         return Measurement(
             unit_id=self.unit_id,
+            site_id=self.unit_id.partition(".")[0],
             device_id=self.device_id,
             recorded_at=format_time(int(at_s * 1_000) * 1_000),
             temperature=physics.temperature(self.kind, self.state, self.rng),

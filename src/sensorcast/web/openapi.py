@@ -31,6 +31,7 @@ class IngestReading(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=
     recorded_at: Annotated[str, Meta(description="RFC 3339 with zone, at most 30 days old and 5 minutes ahead.")]
     id: Annotated[str | None, Meta(description="UUID; left out, it is derived from unit, device and time.")] = None
     device_id: Id | None = None
+    site_id: Annotated[Id, Meta(description="Site the unit is at; dashboards can follow a whole site.")] | None = None
     temperature: Annotated[float, Meta(ge=-273.15, le=10_000, description="Degrees Celsius.")] | None = None
     humidity: Annotated[float, Meta(ge=0, le=100, description="% relative humidity.")] | None = None
     battery: Annotated[int, Meta(ge=0, le=100, description="%.")] | None = None

@@ -50,15 +50,17 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _add(MutableHeaders(scope=message))
+                _add(MutableHeaders(scope=message), message["status"])
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
 
 
-def _add(headers: MutableHeaders) -> None:
+def _add(headers: MutableHeaders, status: int) -> None:
     for name, value in COMMON.items():
         headers.setdefault(name, value)
+    if status == 304:
+        return  # a browser puts these headers over the kept ones, which are right for the kept content
     is_page = headers.get("Content-Type", "").startswith("text/html")
     headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else ANSWER_POLICY)
     headers.setdefault("Cache-Control", "no-store")

@@ -96,6 +96,7 @@ export class Chart {
     const [low, high] = column.banded ? [column.low, column.high] : [column.mean, column.mean];
     this.plot.setData([times.map((ms) => ms / 1_000), column.mean, low, high]);
     this.empty.hidden = this.bounds[0] !== null;
+    this.el.dataset.points = column.mean.filter((value) => value !== null).length;
     this.showReadout(this.plot.cursor.idx);
   }
 

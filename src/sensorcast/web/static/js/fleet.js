@@ -34,17 +34,17 @@ export function measuresOf(reading) {
   return all.filter((measure) => valueOf(reading, measure) !== null);
 }
 
-/** Split an id like `harbour.kitchen-fridge-01` into its site and its name there. */
-export function placeOf(unitId) {
+/** Give the site and the name there of a unit; without a site of its own, an id like `harbour.fridge-01` tells both. */
+export function placeOf(unitId, siteId = null) {
   const found = SITE_SEPARATOR.exec(unitId);
-  return found ? { site: found[1], name: found[2] } : { site: "", name: unitId };
+  if (found && (siteId === null || siteId === found[1])) return { site: found[1], name: found[2] };
+  return { site: siteId ?? "", name: unitId };
 }
 
 class Unit {
   constructor(id, reading) {
-    Object.assign(this, placeOf(id));
     this.id = id;
-    this.sortKey = this.name.toLowerCase().replace(/\d+/g, (digits) => digits.padStart(8, "0")); // 2 before 10
+    this.moveTo(reading.siteId ?? null);
     this.latest = reading;
     this.recordedAtMs = Date.parse(reading.recordedAt);
     this.primary = primaryOf(reading);
@@ -56,6 +56,12 @@ class Unit {
     this.deviation = 0;
     this.loaded = false;
     this.health = { state: "ok", reasons: [] };
+  }
+
+  /** Take the unit to be at a site, or where its id says when that is null. */
+  moveTo(siteId) {
+    Object.assign(this, placeOf(this.id, siteId));
+    this.sortKey = this.name.toLowerCase().replace(/\d+/g, (digits) => digits.padStart(8, "0")); // 2 before 10
   }
 
   take(reading) {
@@ -107,6 +113,7 @@ export class Fleet {
     for (const reading of readings) {
       const unit = this.units.get(reading.unitId) ?? this.add(reading.unitId, reading);
       unit.take(reading);
+      if (reading.siteId) unit.moveTo(reading.siteId);
       this.newestMs = Math.max(this.newestMs, Math.min(unit.recordedAtMs, nowMs));
     }
   }

@@ -16,7 +16,7 @@ export class FleetView {
     this.wishes = { search: "", states: null, ...kept(storage) };
     this.list = new UnitList({ palette, onShown: (units) => loader.want(units, { urgent: true }) });
     this.arrangedMs = 0;
-    this.arrangedFor = "";
+    this.arrangedSize = -1;
     this.title = "Fleet";
     this.build();
   }
@@ -77,7 +77,6 @@ export class FleetView {
       this.search.focus();
     };
     addEventListener("keydown", this.onKey);
-    this.arrangedFor = "";
   }
 
   unmount() {
@@ -97,14 +96,20 @@ export class FleetView {
   paint({ counts, dirty, nowMs }) {
     this.nowMs = nowMs;
     this.paintSummary(counts);
-    const signature = `${this.fleet.units.size} ${STATES.map((state) => counts[state])}`;
-    const settled = SORTS[this.wishes.sort].flat ? null : signature;
-    if (this.arrangedFor !== settled && (nowMs - this.arrangedMs > REARRANGE_MS || this.arrangedFor === "")) {
-      this.arrangedFor = signature;
+    if (this.isOutOfDate(counts, nowMs)) {
       this.arrangedMs = nowMs;
       this.arrange();
     }
     this.list.paint(dirty, nowMs);
+  }
+
+  /** Whether the order of units may have changed; new units are shown at once, others do not jump about too often. */
+  isOutOfDate(counts, nowMs) {
+    const [size, states] = [this.fleet.units.size, STATES.map((state) => counts[state]).join()];
+    const changed = states !== this.arrangedStates || SORTS[this.wishes.sort].flat;
+    const due = size !== this.arrangedSize || (changed && nowMs - this.arrangedMs > REARRANGE_MS);
+    if (due) Object.assign(this, { arrangedSize: size, arrangedStates: states });
+    return due;
   }
 
   paintSummary(counts) {

@@ -5,7 +5,7 @@ import { ChartData } from "./chart_data.js";
 import { valueOf } from "./fleet.js";
 import { isLive, spanAt } from "./range.js";
 
-const POINTS = 800;
+const POINTS = 1_000; // with it 15 minutes have a point per second
 const PAGE_READINGS = 5_000;
 const PAGES_MAX = 4;
 

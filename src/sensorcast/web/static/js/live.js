@@ -11,7 +11,7 @@ const CREDENTIAL_CODES = new Set(["unauthenticated", "token_expired", "forbidden
 export class Live {
   /**
    * `on` holds `status({state, nextAtMs})` with the states connecting, live, degraded, reconnecting and offline,
-   * `batch(unitId, readings)`, `latest(readings)` after each connect, and `refused(message)`.
+   * `batch(unitId, readings)`, `latest(readings)` after each connect, `reading(reading)` when asked for one, and `refused(message)`.
    */
   constructor({ token, organizationId, on, isOnline = () => navigator.onLine }) {
     this.on = on;
@@ -67,6 +67,13 @@ export class Live {
     });
     this.socket.timeout(ANSWER_MS).emit("get:latest:all", (error, readings) => {
       if (!error) this.on.latest(readings);
+    });
+  }
+
+  /** Ask for the newest reading of a unit, which also names its site. */
+  askLatest(unitId) {
+    this.socket.timeout(ANSWER_MS).emit("get:latest", unitId, (error, reading) => {
+      if (!error && reading) this.on.reading(reading);
     });
   }
 

@@ -51,6 +51,7 @@ class Session {
         status: (status) => showStatus(status),
         batch: (unitId, readings) => this.takeBatch(unitId, readings),
         latest: (readings) => this.takeLatest(readings),
+        reading: (reading) => this.fleet.takeLatest([reading], this.now()),
         refused: (message) => leave(message),
       },
     });
@@ -66,7 +67,10 @@ class Session {
     const known = this.fleet.units.has(unitId);
     const unit = this.fleet.takeBatch(unitId, readings, this.now());
     this.dirty.add(unit);
-    if (!known) this.loader.want([unit]);
+    if (!known) {
+      this.loader.want([unit]);
+      this.live.askLatest(unitId);
+    }
     view.takeBatch?.(unitId, readings);
     this.schedule();
   }

@@ -8,7 +8,7 @@ export function parsed(text) {
   const samples = [];
   for (const line of text.split("\n")) {
     const found = line.startsWith("#") ? null : LINE.exec(line);
-    if (!found) continue;
+    if (!found || Number.isNaN(Number(found[3]))) continue;
     const labels = Object.fromEntries([...(found[2] ?? "").matchAll(LABEL)].map(([, name, value]) => [name, value]));
     samples.push({ name: found[1], labels, value: Number(found[3]) });
   }

@@ -20,14 +20,15 @@ export class UnitView {
     this.history = new History(api, unitId);
     this.charts = [];
     this.measures = [];
-    this.title = placeOf(unitId).name;
+    this.place = fleet.units.get(unitId) ?? placeOf(unitId);
+    this.title = this.place.name;
     this.picker = new RangePicker({ range, onRange, onExport: () => this.exported() });
     this.table = new ReadingTable();
     this.build();
   }
 
   build() {
-    const { site, name } = placeOf(this.unitId);
+    const { site, name } = this.place;
     this.stateIcon = icon("ok");
     this.stateText = el("b");
     this.reasons = el("span");
