@@ -56,7 +56,7 @@ class Settings:
     jwt_issuer: str = _setting("", "Required `iss` of a token; empty: not checked.")
     jwt_audience: str = _setting("", "Required `aud` of a token; empty: not checked.")
     jwt_jwks: str = _setting(
-        "", "File or https URL of the JWK Set of an outside identity provider; its keys are used for tokens with a `kid`."
+        "", "File or https URL of the JWK Set of an outside identity provider, for tokens with a `kid`; empty: none."
     )
     jwt_jwks_refresh_s: float = _setting(300.0, "Time between two looks at `jwt_jwks`.", low=30, high=86_400)
     jwt_leeway_s: int = _setting(30, "Clock difference tolerated in `exp` and `nbf`.", low=0, high=300)
@@ -90,6 +90,7 @@ class Settings:
     header_max_bytes: int = _setting(16 * _KIB, "Largest request head.", low=_KIB)
     header_max_count: int = _setting(100, "Most header lines of a request.", low=8)
     header_timeout_s: float = _setting(10.0, "Time for a request head to arrive.", low=0.1)
+    body_timeout_s: float = _setting(60.0, "Time for a request body to arrive.", low=0.1)
     shutdown_timeout_s: float = _setting(30.0, "Longest wait for work in flight when stopping.", low=0.1)
 
     # Socket.IO

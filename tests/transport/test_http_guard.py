@@ -15,6 +15,7 @@ from sensorcast.settings import Settings
 from sensorcast.transport.http_guard import guarded_http_class
 from tests.conformance.wire import Wire
 from tests.support.uvicorn import running
+from tests.transport.fakes import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -35,7 +36,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def port() -> AsyncIterator[int]:
-    settings = Settings(header_max_bytes=4_096, header_max_count=20, header_timeout_s=0.3)
+    settings = Settings(header_max_bytes=4_096, header_max_count=20, header_timeout_s=0.3, body_timeout_s=0.6)
     async with running(echo, http=guarded_http_class(settings)) as found:
         yield found
 
@@ -134,6 +135,56 @@ async def test_a_body_may_take_longer_than_a_head(port: int) -> None:
             await asyncio.sleep(0.1)
             await wire.send(byte)
         assert await wire.take_through(b"4 bytes\n")
+
+
+POST = b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [POST, POST + b"x" * 50, CHUNKED, CHUNKED + b"5\r\nab"],
+    ids=["none", "half", "no chunk", "half a chunk"],
+)
+async def test_a_body_that_does_not_arrive_in_time_ends_its_connection(port: int, beginning: bytes) -> None:
+    started_s = time.monotonic()
+    async with connection(port) as wire:
+        await wire.send(beginning)
+        assert await wire.take_all() == b""
+    assert 0.5 < time.monotonic() - started_s < 3
+
+
+async def test_a_dripping_body_wins_no_time(port: int) -> None:
+    async with connection(port) as wire:
+        await wire.send(POST)
+        dripping = asyncio.create_task(drip(wire))
+        assert await wire.take_all() == b""
+        dripping.cancel()
+
+
+async def test_a_kept_connection_is_not_ended_by_the_time_of_the_request_before(port: int) -> None:
+    async with connection(port) as wire:
+        for _ in range(4):
+            await wire.send(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\na")
+            await asyncio.sleep(0.25)
+            await wire.send(b"b")
+            assert await wire.take_through(b"2 bytes\n")
+
+
+async def test_an_upgraded_connection_has_no_time_of_requests() -> None:
+    server = Server()
+    settings = Settings(header_timeout_s=0.2, body_timeout_s=0.2)
+    async with running(echo, http=guarded_http_class(settings), ws=server.websocket_class) as port:
+        async with connection(port) as wire:
+            await wire.send(
+                b"GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+                b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            await wire.take_through(b'"maxPayload":100000}')
+            await asyncio.sleep(0.4)
+            assert not wire.ended
+        server.endpoint.close_all()
 
 
 async def test_a_head_that_begins_behind_a_large_body_is_not_taken_for_a_part_of_it(port: int) -> None:

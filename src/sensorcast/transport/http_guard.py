@@ -1,13 +1,15 @@
-"""The outermost door: bounds the head of every HTTP request before any of our code sees it.
+"""The outermost door: bounds every HTTP request before any of our code sees it.
 
-Owns the limits on request heads (`header_max_bytes`, `header_max_count`, `header_timeout_s`) on top of uvicorn's HTTP
-protocol, which has none of its own. The invariant: a peer that drips, floods or never finishes a head holds one socket
-for `header_timeout_s` at most, and bytes of one head at most `header_max_bytes` plus one read.
+Owns the limits on request heads (`header_max_bytes`, `header_max_count`, `header_timeout_s`) and the time of bodies
+(`body_timeout_s`) on top of uvicorn's HTTP protocol, which has none of its own. The invariant: a peer that drips,
+floods or never finishes a head or a body holds one socket for its timeout at most, and bytes of one head at most
+`header_max_bytes` plus one read. A request that arrives whole, as almost all do, costs no timer.
 """
 
 from __future__ import annotations
 
 import asyncio
+from enum import Enum, auto
 from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,46 +19,59 @@ from sensorcast.settings import Settings
 _TOO_LARGE: Final = "Request head too large (settings header_max_bytes, header_max_count)."
 
 
+class _Stage(Enum):
+    """What of a request comes next."""
+
+    HEAD = auto()
+    BODY = auto()
+    NOTHING = auto()
+    """It is complete; uvicorn's keep-alive timeout runs until the next one begins."""
+
+
 class GuardedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's httptools protocol with bounded heads. Bind settings with `guarded_http_class`."""
+    """uvicorn's httptools protocol with bounded requests. Bind settings with `guarded_http_class`."""
 
     settings: ClassVar[Settings]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        self._in_head = True
+        self._stage = _Stage.HEAD
         self._head_bytes = self._read_bytes = self._body_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = None
-        # The first head must come soon after the connection; later ones wait under uvicorn's keep-alive timeout.
-        self._arm()
+        # The first head must come soon after the connection; later ones begin under uvicorn's keep-alive timeout.
+        self._timer: asyncio.TimerHandle | None = None
+        self._arm(self.settings.header_timeout_s)
 
-    def _arm(self) -> None:
-        self._head_timer = self.loop.call_later(self.settings.header_timeout_s, self._head_late)
+    def _arm(self, timeout_s: float) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(timeout_s, self._late)
 
     def _disarm(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _head_late(self) -> None:
+    def _late(self) -> None:
         if not self.transport.is_closing():
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._body_bytes = 0
         super().data_received(data)
-        # Still in the head after all of it was parsed: what of this read was no body belonged to a head.
-        if self._in_head and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._stage is _Stage.BODY:
+            self._arm(self.settings.body_timeout_s)
+        elif self._stage is _Stage.HEAD:
+            self._arm(self.settings.header_timeout_s)
+            # Still in the head after all of it was parsed: what of this read was no body belonged to a head.
             self._read_bytes += len(data) - self._body_bytes
             if self._read_bytes > self.settings.header_max_bytes:
                 self._refuse_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self._stage = _Stage.HEAD
         self._head_bytes = self._read_bytes = 0
-        if self._head_timer is None:
-            self._arm()
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -81,9 +96,22 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._stage = _Stage.BODY
         self._disarm()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._end_request()
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        # The socket goes to another protocol, which has its own deadlines.
+        self._end_request()
+        super().handle_websocket_upgrade()
+
+    def _end_request(self) -> None:
+        self._stage = _Stage.NOTHING
+        self._disarm()
 
     def send_400_response(self, msg: str) -> None:
         if self._head_is_too_large():
