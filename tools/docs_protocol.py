@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from sensorcast.auth import TokenVerifier
+from sensorcast.auth import Attempts, Authenticator, KeyRing, Revocations, TokenVerifier
 from sensorcast.broadcaster import BATCH_EVENT
 from sensorcast.settings import Settings
 from sensorcast.stream import SensorStream
@@ -25,6 +25,11 @@ Table = Callable[[Sequence[str], Iterable[Sequence[str]]], str]
 
 SUBSCRIBED = "`{ok, error?}`, to a rate also `rateHz, mode`"
 CLIENT_EVENTS = {
+    "auth:refresh": (
+        "`{token}`",
+        "`{ok, exp}` or `{ok, error}`",
+        "Go on with a new token of the same user. One that is not for the organization ends the connection.",
+    ),
     "get:latest": ("unitId", "reading or `null`", "The newest reading of a unit; `null` for a unit never seen."),
     "get:latest:all": ("", "reading[]", "The newest reading of every unit of the organization."),
     "subscribe:unit": ("unitId, rate?", SUBSCRIBED, "Follow one unit. Also before its first reading."),
@@ -160,6 +165,11 @@ does.
 
 Once after each connect, also after a reconnect.
 
+### `auth:expiring` `{{exp}}`
+
+60 seconds before the token ends (`exp` is its claim); answer with `auth:refresh`. A socket whose token has ended, or
+was revoked, gets a DISCONNECT packet, after which a stock client does not try again by itself.
+
 ### `{BATCH_EVENT}` `{{unitId, readings, count, seq}}`
 
 Everything that came in for a unit since the last flush (`--flush-interval-ms`), once per socket, however many of its
@@ -202,13 +212,28 @@ refused.
 """
 
 
+def _nobody(settings: Settings) -> Authenticator:
+    """Checks that prove nothing: the gateway is only built to list its handlers."""
+    attempts = Attempts(settings, lambda: 0.0)
+
+    async def find(_: str) -> None:
+        return None
+
+    return Authenticator(
+        TokenVerifier(settings, b"only to list the handlers, signs nothing"),
+        KeyRing(find, 0.0, lambda: 0.0),
+        attempts=attempts,
+        revocations=Revocations(),
+    )
+
+
 def handled_events() -> list[str]:
     """The events that the gateway handles, as registered; each must have its sentence here, and the other way round."""
     settings = Settings()
     gateway = Gateway(
         SocketServer(),
         stream=SensorStream(1),
-        verifier=TokenVerifier(settings, b"only to list the handlers, signs nothing"),
+        authenticator=_nobody(settings),
         settings=settings,
         clock=lambda: 0.0,
     )

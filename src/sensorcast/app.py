@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from sensorcast.auth import KeyRing, TokenVerifier, load_or_create_secret
+from sensorcast.auth import AuthService, load_or_create_secret
 from sensorcast.broadcaster import SensorStreamService
 from sensorcast.errors import ConfigurationError
 from sensorcast.ingest.http import IngestEndpoint
@@ -52,27 +52,35 @@ class Application:
     def __init__(self, settings: Settings, *, clock_s: Callable[[], float] = time.time) -> None:
         self.settings = settings
         self.store = open_store(settings)
-        verifier = TokenVerifier(settings, load_or_create_secret(settings))
+        self.auth = AuthService(
+            settings,
+            load_or_create_secret(settings),
+            self.store,
+            now_s=clock_s,
+            clock_s=time.monotonic,
+            on_revoked=self._cut_revoked,
+        )
         self.stream = SensorStream(
             settings.latest_cache_units,
             buffer_max_readings=settings.buffer_max_readings,
             late_per_flush=settings.late_per_flush,
         )
         self.sockets = SocketServer(limits=Limits.from_settings(settings))
-        self.gateway = Gateway(self.sockets, stream=self.stream, verifier=verifier, settings=settings, clock=clock_s)
+        self.gateway = Gateway(
+            self.sockets, stream=self.stream, authenticator=self.auth.authenticator, settings=settings, clock=clock_s
+        )
         self.service = SensorStreamService(
             self.gateway.namespace.hub,
             settings.flush_interval_ms / 1_000,
             stream=self.stream,
             batch_max_bytes=settings.batch_max_bytes,
         )
-        keys = KeyRing(self.store.find_key, settings.key_cache_s, time.monotonic)
         self._pipeline = Pipeline(self.store, self.service)
-        self._ingest = IngestEndpoint(self._pipeline, keys, settings, clock_s)
+        self._ingest = IngestEndpoint(self._pipeline, self.auth.keys, settings, clock_s)
         self._web = application(
             Sources(
                 store=self.store,
-                verifier=verifier,
+                authenticator=self.auth.authenticator,
                 stats=self.service,
                 connections=self._connections_of,
                 reasons=self._reasons,
@@ -83,8 +91,11 @@ class Application:
         self._requests_under_way = 0
         self._idle = asyncio.Event()
 
+    def _cut_revoked(self, organization_ids: Collection[str], is_revoked: Callable[[Identity], bool]) -> None:
+        self.gateway.admission.cut_revoked(organization_ids, is_revoked)
+
     def _connections_of(self, identity: Identity) -> int:
-        return self.gateway.connections[identity.organization_id]
+        return self.gateway.admission.connections[identity.organization_id]
 
     async def _reasons(self) -> list[str]:
         """Why this server should get no traffic now; empty when it should."""
@@ -96,6 +107,7 @@ class Application:
     async def start(self) -> None:
         """Open the store, warm the latest readings from it, start the flush tick and take connections."""
         await self.store.open()
+        await self.auth.start()
         self.stream.warm(await self.store.latest(limit=self.settings.latest_cache_units))
         self.service.start()
         await self.sockets.__aenter__()
@@ -117,6 +129,7 @@ class Application:
 
     async def stop(self) -> None:
         """Second half: close the store. Call `drain` first."""
+        await self.auth.stop()
         await self.store.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -156,7 +156,7 @@ async def test_a_revoked_key_ends_within_the_cache_time(door: Door) -> None:
     assert (await door.post(body(item()))).status_code == 200
     await door.store.revoke_key("acme", door.key.split("_")[1], now_us=T0_US)
     door.now_s += door.settings.key_cache_s
-    assert error_of(await door.post(body(item()))).startswith("401 unauthenticated: X-API-Key is unknown or revoked")
+    assert error_of(await door.post(body(item()))).startswith("401 unauthenticated: X-API-Key is unknown, revoked")
 
 
 async def test_a_key_that_sends_too_often_is_told_to_wait(open_door: OpenDoor) -> None:

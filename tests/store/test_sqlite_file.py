@@ -13,6 +13,8 @@ from sensorcast.errors import ConfigurationError, SensorcastError, StorageFull, 
 from sensorcast.store import sqlite_file
 from sensorcast.store.sqlite_file import open_failure, open_reader, open_writer, translate
 
+NEWEST = max(sqlite_file._migrations())
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -23,7 +25,7 @@ def test_a_new_database_is_in_wal_mode_and_fully_synchronous(path: Path) -> None
     connection = open_writer(path, 100)
     assert connection.pragma("journal_mode") == "wal"
     assert connection.pragma("synchronous") == 2
-    assert connection.pragma("user_version") == 2
+    assert connection.pragma("user_version") == NEWEST
     assert connection.pragma("application_id") != 0
     connection.close()
 
@@ -70,7 +72,7 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
     connection = open_writer(path, 100)
     connection.pragma("user_version", 9_999)
     connection.close()
-    with pytest.raises(ConfigurationError, match="schema version 9999, this program knows 2"):
+    with pytest.raises(ConfigurationError, match=f"schema version 9999, this program knows {NEWEST}"):
         open_writer(path, 100)
 
 

@@ -11,16 +11,16 @@ import httpx
 import pytest
 
 from sensorcast import web
-from sensorcast.auth import TokenVerifier, mint_token
+from sensorcast.auth import mint_token
 from sensorcast.broadcaster import SensorStreamService
 from sensorcast.hub import Hub
 from sensorcast.model import Identity, Reading, Role, reading_id
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite import SqliteStore
+from tests.support.identity import SECRET, auth_service
 
 NOW_S = 1_760_000_000.0
 NOW_US = int(NOW_S * 1_000_000)
-_SECRET = b"a secret of more than thirty-two bytes"
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Door:
 
     def token(self, organization_id: str = "acme", role: Role = Role.VIEWER, *, ttl_s: float = 60.0) -> str:
         return mint_token(
-            _SECRET, organization_id=organization_id, role=role, subject="somebody", ttl_s=ttl_s, now_s=NOW_S
+            SECRET, organization_id=organization_id, role=role, subject="somebody", ttl_s=ttl_s, now_s=NOW_S
         )
 
     async def get(self, path: str, *, token: str | None = None, **query: str) -> httpx.Response:
@@ -72,7 +72,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
 
     sources = web.Sources(
         store=store,
-        verifier=TokenVerifier(settings, _SECRET),
+        authenticator=auth_service(settings, lambda: NOW_S).authenticator,
         stats=service,
         connections=count,
         reasons=why_not,

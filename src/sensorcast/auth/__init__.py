@@ -14,10 +14,12 @@ from sensorcast.auth.authenticator import Authenticator
 from sensorcast.auth.key_source import KeySource
 from sensorcast.auth.revocations import Revocations, RevocationWatch
 from sensorcast.auth.secret import load_or_create_secret
+from sensorcast.auth.service import AuthService
 from sensorcast.auth.tokens import OtherOrganization, TokenVerifier, mint_token
 
 __all__ = [
     "Attempts",
+    "AuthService",
     "Authenticator",
     "KeyRing",
     "KeySource",

@@ -16,6 +16,7 @@ import structlog
 
 from sensorcast.auth import KeyRing
 from sensorcast.errors import (
+    Forbidden,
     MalformedRequest,
     MethodNotAllowed,
     PayloadTooLarge,
@@ -28,6 +29,7 @@ from sensorcast.formats import gzip_body, readings_json
 from sensorcast.http_errors import HttpAnswer, error_answer, json_answer
 from sensorcast.metrics import INGEST_REQUESTS
 from sensorcast.model import ApiKey
+from sensorcast.model import Scope as KeyScope
 from sensorcast.pipeline import Pipeline
 from sensorcast.rate import TokenBuckets
 from sensorcast.settings import Settings
@@ -83,7 +85,9 @@ class IngestEndpoint:
         if scope["method"] != "POST":
             raise MethodNotAllowed("readings are sent with POST")
         headers = _Headers(scope["headers"])
-        key = await self._keys.identify(headers.api_key())
+        key = await self._keys.identify(headers.api_key(), address=_address(scope))
+        if KeyScope.INGEST not in key.scopes:
+            raise Forbidden("this key may not send readings", hint="Make one with the scope ingest.")
         self._check_rate(key)
         inflate = _check_content(headers)
         body = await self._read(headers, receive)
@@ -154,6 +158,10 @@ class _Headers:
 
     def _all(self, name: bytes) -> list[bytes]:
         return [value for key, value in self._pairs if key == name]
+
+
+def _address(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
 
 
 def _check_content(headers: _Headers) -> bool:

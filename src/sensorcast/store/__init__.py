@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from sensorcast.model import ApiKey, Reading, Verdict
+from sensorcast.model import ApiKey, Reading, Revocation, Verdict
 
 
 class ReadingPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,3 +132,33 @@ class KeyStore(Protocol):
     async def revoke_key(self, organization_id: str, key_id: str, *, now_us: int) -> bool:
         """Revoke; False when that organization has no such live key."""
         ...
+
+    async def note_key_uses(self, last_used_at_us: Mapping[str, int]) -> None:
+        """Write when keys were last used, by key id; never moves back, and unknown keys are ignored."""
+        ...
+
+
+class RevocationStore(Protocol):
+    """Where it is kept what credentials hold no longer. Same promises as `KeyStore`.
+
+    Revoking a key (`KeyStore.revoke_key`) makes a revocation as well; revoking an organization revokes its keys.
+    """
+
+    async def revoke(self, revocation: Revocation) -> None:
+        """Store a revocation under a number higher than any before; one of the same subject is replaced by it.
+
+        Raises `InvalidRequest` when the organization has too many.
+        """
+        ...
+
+    async def revocations_since(self, number: int) -> list[Revocation]:
+        """Every revocation with a higher number, of all organizations, by number."""
+        ...
+
+    async def list_revocations(self, organization_id: str) -> list[Revocation]:
+        """The revocations of one organization, by number."""
+        ...
+
+
+class Store(ReadingStore, SeriesStore, KeyStore, Protocol):
+    """What a database is to the server: all three contracts in one."""

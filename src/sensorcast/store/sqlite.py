@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -17,9 +17,10 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from sensorcast.errors import Unavailable
-from sensorcast.model import ApiKey, Reading, Verdict
+from sensorcast.model import ApiKey, Reading, Revocation, Verdict
 from sensorcast.settings import Settings
 from sensorcast.store import Bucket, ReadingPage
+from sensorcast.store import sqlite_credentials as credentials
 from sensorcast.store.sqlite_file import open_failure, open_reader, translate
 from sensorcast.store.sqlite_rows import SELECT_READING, decode_cursor, encode_cursor, from_row
 from sensorcast.store.sqlite_series import select_samples, select_series
@@ -50,17 +51,9 @@ _HISTORY: Final = (
 _FROM_THE_START: Final = (2**63 - 1, "")
 """A cursor newer than every reading."""
 
-_KEY_COLUMNS: Final = "key_id, organization_id, name, secret_sha256, created_at_us, revoked_at_us"
-_INSERT_KEY: Final = f"INSERT INTO api_keys ({_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 our names
-_FIND_KEY: Final = f"SELECT {_KEY_COLUMNS} FROM api_keys WHERE key_id = ?"  # noqa: S608
-_LIST_KEYS: Final = f"SELECT {_KEY_COLUMNS} FROM api_keys WHERE organization_id = ? ORDER BY created_at_us, key_id"  # noqa: S608
-_REVOKE_KEY: Final = (
-    "UPDATE api_keys SET revoked_at_us = ? WHERE organization_id = ? AND key_id = ? AND revoked_at_us IS NULL"
-)
-
 
 class SqliteStore:
-    """`ReadingStore` and `KeyStore` in one SQLite file. Another process may open the same file, as the CLI does."""
+    """Every contract of `store` in one SQLite file. Another process may open the same file, as the CLI does."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self._path = path
@@ -137,23 +130,30 @@ class SqliteStore:
         return failure
 
     async def create_key(self, key: ApiKey) -> None:
-        row = (key.key_id, key.organization_id, key.name, key.secret_sha256, key.created_at_us, key.revoked_at_us)
-        await self._change(lambda connection: connection.execute(_INSERT_KEY, row).fetchall())
+        await self._change(lambda connection: credentials.insert_key(connection, key))
 
     async def find_key(self, key_id: str) -> ApiKey | None:
-        rows = await self._query(lambda connection: connection.execute(_FIND_KEY, (key_id,)).fetchall())
-        return _to_key(rows[0]) if rows else None
+        return await self._query(lambda connection: credentials.find_key(connection, key_id))
 
     async def list_keys(self, organization_id: str) -> list[ApiKey]:
-        rows = await self._query(lambda connection: connection.execute(_LIST_KEYS, (organization_id,)).fetchall())
-        return [_to_key(row) for row in rows]
+        return await self._query(lambda connection: credentials.list_keys(connection, organization_id))
 
     async def revoke_key(self, organization_id: str, key_id: str, *, now_us: int) -> bool:
-        def revoke(connection: apsw.Connection) -> bool:
-            connection.execute(_REVOKE_KEY, (now_us, organization_id, key_id))
-            return connection.changes() == 1
+        return await self._change(
+            lambda connection: credentials.revoke_key(connection, organization_id, key_id, now_us)
+        )
 
-        return await self._change(revoke)
+    async def note_key_uses(self, last_used_at_us: Mapping[str, int]) -> None:
+        await self._change(lambda connection: credentials.note_key_uses(connection, last_used_at_us))
+
+    async def revoke(self, revocation: Revocation) -> None:
+        await self._change(lambda connection: credentials.revoke(connection, revocation))
+
+    async def revocations_since(self, number: int) -> list[Revocation]:
+        return await self._query(lambda connection: credentials.revocations_since(connection, number))
+
+    async def list_revocations(self, organization_id: str) -> list[Revocation]:
+        return await self._query(lambda connection: credentials.list_revocations(connection, organization_id))
 
     async def _select(self, sql: str, bindings: Any) -> list[Reading]:
         return await self._query(lambda connection: [from_row(row) for row in connection.execute(sql, bindings)])
@@ -213,18 +213,6 @@ class _Readers:
             return self._idle.get_nowait()
         except queue.Empty:
             return open_reader(self._path, self._settings.store_busy_timeout_ms)
-
-
-def _to_key(row: tuple[Any, ...]) -> ApiKey:
-    key_id, organization_id, name, secret_sha256, created_at_us, revoked_at_us = row
-    return ApiKey(
-        key_id=key_id,
-        organization_id=organization_id,
-        name=name,
-        secret_sha256=secret_sha256,
-        created_at_us=created_at_us,
-        revoked_at_us=revoked_at_us,
-    )
 
 
 def _rewrite_version(connection: apsw.Connection) -> None:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from sensorcast.store import ReadingStore, SeriesStore
 from sensorcast.web import pages
-from sensorcast.web.access import Access, Verifier
+from sensorcast.web.access import Access, Authenticator
 from sensorcast.web.errors import HANDLERS
 from sensorcast.web.export import Export
 from sensorcast.web.operations import ConnectionCount, Operations, Reasons, StatsSource
@@ -34,7 +34,7 @@ class Sources:
     """What the web door reads from."""
 
     store: Store
-    verifier: Verifier
+    authenticator: Authenticator
     stats: StatsSource
     connections: ConnectionCount
     reasons: Reasons
@@ -44,7 +44,7 @@ class Sources:
 
 def routes(sources: Sources) -> list[BaseRoute]:
     """Give every route of this door."""
-    access = Access(sources.verifier, sources.clock_s)
+    access = Access(sources.authenticator, sources.clock_s)
     return [
         *Queries(sources.store, access).routes(),
         *Export(sources.store, access).routes(),

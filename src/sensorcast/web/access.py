@@ -1,6 +1,6 @@
-"""Who may see what over HTTP: the bearer token of a request, checked for the organization in its address.
+"""Who may see and do what over HTTP: the credential of a request, checked for the organization in its address.
 
-The invariant: a request for an organization its token does not name is answered exactly as one for an organization
+The invariant: a request for an organization its credential does not name is answered exactly as one for an organization
 that does not exist. Every handler gets its organization from the `Identity` made here, never from the address.
 """
 
@@ -11,52 +11,65 @@ from typing import Final, Protocol
 
 from starlette.requests import Request
 
-from sensorcast.errors import Forbidden, NotFound, Unauthenticated
-from sensorcast.model import Identity, Role
+from sensorcast.auth import OtherOrganization
+from sensorcast.auth.roles import Permission, check
+from sensorcast.errors import NotFound, Unauthenticated
+from sensorcast.model import Identity
 from sensorcast.web.errors import UNKNOWN
 
 _SCHEME: Final = "bearer "
-_OPERATORS: Final = frozenset({Role.OWNER, Role.ADMIN})
 
 
-class Verifier(Protocol):
-    """Checks tokens; `auth.TokenVerifier` is one."""
+class Authenticator(Protocol):
+    """Proves credentials; `auth.Authenticator` is one."""
 
-    def verify(self, token: str, *, now_s: float, organization_id: str | None = None) -> Identity:
-        """Give who the token proves, for that organization or the token's first one; raises errors of the table."""
+    async def prove(
+        self, credential: str, *, now_s: float, address: str, organization_id: str | None = None
+    ) -> Identity:
+        """Give who it proves, for that organization or the only one it is for; raises errors of the table."""
         ...
 
 
 class Access:
     """Turns requests into identities."""
 
-    def __init__(self, verifier: Verifier, clock_s: Callable[[], float]) -> None:
-        self._verifier = verifier
+    def __init__(self, authenticator: Authenticator, clock_s: Callable[[], float]) -> None:
+        self._authenticator = authenticator
         self._clock_s = clock_s
 
-    def member(self, request: Request) -> Identity:
-        """Give who asks about the organization in the path. Raises `Unauthenticated`, or `NotFound` when not theirs."""
-        try:
-            return self._verifier.verify(
-                _bearer(request), now_s=self._clock_s(), organization_id=request.path_params["organization_id"]
-            )
-        except Forbidden:
-            raise NotFound(UNKNOWN) from None
+    async def member(self, request: Request, permission: Permission = Permission.WATCH) -> Identity:
+        """Give who asks about the organization in the path, and may.
 
-    def operator(self, request: Request) -> Identity:
-        """Give the owner or admin who asks, in the organization of `?organizationId` or the token's first one."""
-        identity = self._verifier.verify(
-            _bearer(request),
-            now_s=self._clock_s(),
-            organization_id=request.query_params.get("organizationId"),
-        )
-        if identity.role not in _OPERATORS:
-            raise Forbidden("this needs the role admin or owner")
+        Raises `Unauthenticated`, `NotFound` when it is not theirs, `Forbidden` when their role may not.
+        """
+        try:
+            identity = await self._prove(request, request.path_params["organization_id"])
+        except OtherOrganization:
+            raise NotFound(UNKNOWN) from None
+        check(identity, permission)
         return identity
 
+    async def operator(self, request: Request) -> Identity:
+        """Give the owner or admin who asks, in the organization of `?organizationId` or the only one of the token."""
+        identity = await self._prove(request, request.query_params.get("organizationId"))
+        check(identity, Permission.READ_STATS)
+        return identity
 
-def _bearer(request: Request) -> str:
+    async def _prove(self, request: Request, organization_id: str | None) -> Identity:
+        return await self._authenticator.prove(
+            _credential(request),
+            now_s=self._clock_s(),
+            address=request.client.host if request.client else "",
+            organization_id=organization_id,
+        )
+
+
+def _credential(request: Request) -> str:
+    """Give the token or API key. Only headers count: an address is written to logs and histories everywhere."""
     header = request.headers.get("Authorization", "")
-    if not header.lower().startswith(_SCHEME):
+    if header.lower().startswith(_SCHEME):
+        return header[len(_SCHEME) :].strip()
+    key = request.headers.get("X-API-Key")
+    if key is None:
         raise Unauthenticated("a token is needed", hint="send the header `Authorization: Bearer <token>`")
-    return header[len(_SCHEME) :].strip()
+    return key

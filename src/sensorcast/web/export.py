@@ -46,7 +46,7 @@ class Export:
 
     async def readings(self, request: Request) -> Response:
         """Answer every reading of a unit within a span, newest first."""
-        identity, unit_id = self._access.member(request), unit_id_of(request)
+        identity, unit_id = await self._access.member(request), unit_id_of(request)
         parameters.check_names(request.query_params, _SPAN)
         span_us = parameters.span_us(request.query_params)
         # The first page is read before the answer starts, so that trouble with the store is still an error answer.

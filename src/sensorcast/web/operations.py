@@ -59,7 +59,7 @@ class Operations:
 
     async def stats(self, request: Request) -> Response:
         """Answer what this node holds for the organization of an admin or owner."""
-        identity = self._access.operator(request)
+        identity = await self._access.operator(request)
         held = self._stats.get_stats(identity.organization_id)
         return answers.json_response(
             answers.Stats(

@@ -51,7 +51,7 @@ class Queries:
 
     async def units(self, request: Request) -> Response:
         """Answer the units of an organization with their newest readings, by unit id."""
-        identity = self._access.member(request)
+        identity = await self._access.member(request)
         parameters.check_names(request.query_params, _PAGE)
         limit = parameters.whole_number(request.query_params, "limit", default=DEFAULT_LIMIT, highest=UNITS_MAX)
         after = request.query_params.get("cursor")
@@ -63,7 +63,7 @@ class Queries:
 
     async def readings(self, request: Request) -> Response:
         """Answer the history of a unit, newest first."""
-        identity, unit_id = self._access.member(request), unit_id_of(request)
+        identity, unit_id = await self._access.member(request), unit_id_of(request)
         query = request.query_params
         parameters.check_names(query, _HISTORY)
         start_us, end_us = parameters.span_us(query)
@@ -83,7 +83,7 @@ class Queries:
 
     async def latest(self, request: Request) -> Response:
         """Answer the newest reading of a unit."""
-        identity, unit_id = self._access.member(request), unit_id_of(request)
+        identity, unit_id = await self._access.member(request), unit_id_of(request)
         parameters.check_names(request.query_params, _NONE)
         return json_response(await self._newest(identity.organization_id, unit_id))
 

@@ -86,7 +86,7 @@ class Charts:
 
     async def series(self, request: Request) -> Response:
         """Answer the downsampled history of a unit; empty for one that is unknown or has nothing in the span."""
-        identity, unit_id = self._access.member(request), unit_id_of(request)
+        identity, unit_id = await self._access.member(request), unit_id_of(request)
         query = request.query_params
         parameters.check_names(query, _SERIES, repeatable=frozenset({"measure"}))
         measures = _measures(query)
@@ -98,7 +98,7 @@ class Charts:
 
     async def samples(self, request: Request) -> Response:
         """Answer one value per bucket for each of the units that exist in the organization."""
-        identity = self._access.member(request)
+        identity = await self._access.member(request)
         query = request.query_params
         parameters.check_names(query, _SAMPLES, repeatable=frozenset({"unit"}))
         measure, *_ = _measures(query)

@@ -1,0 +1,131 @@
+"""API keys and revocations in SQLite: one function per statement, each on a connection given by `sqlite`.
+
+Owns their rows. The invariant: whatever revokes something writes a row of `revocations` in the same transaction, so
+that every process that follows that table learns of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import apsw
+
+from sensorcast.errors import InvalidRequest
+from sensorcast.model import ApiKey, Revocation, RevocationKind, Scope
+
+REVOCATIONS_MAX: Final = 10_000
+"""Of one organization: they are kept in memory. Revoking the whole organization makes room."""
+KEYS_MAX: Final = 1_000
+"""API keys of one organization, revoked ones included."""
+
+_COLUMNS: Final = (
+    "key_id, organization_id, name, secret_sha256, created_at_us, revoked_at_us, scopes, expires_at_us, last_used_at_us"
+)
+_INSERT_KEY: Final = f"INSERT INTO api_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 our names
+_FIND_KEY: Final = f"SELECT {_COLUMNS} FROM api_keys WHERE key_id = ?"  # noqa: S608
+_LIST_KEYS: Final = f"SELECT {_COLUMNS} FROM api_keys WHERE organization_id = ? ORDER BY created_at_us, key_id"  # noqa: S608
+_COUNT_KEYS: Final = "SELECT count(*) FROM api_keys WHERE organization_id = ?"
+_REVOKE_KEY: Final = (
+    "UPDATE api_keys SET revoked_at_us = ? WHERE organization_id = ? AND key_id = ? AND revoked_at_us IS NULL"
+)
+_REVOKE_ALL_KEYS: Final = "UPDATE api_keys SET revoked_at_us = ? WHERE organization_id = ? AND revoked_at_us IS NULL"
+_NOTE_USE: Final = "UPDATE api_keys SET last_used_at_us = max(coalesce(last_used_at_us, 0), ?) WHERE key_id = ?"
+
+_REVOCATION: Final = "organization_id, kind, subject, revoked_at_us, revocation_no"
+_DELETE: Final = "DELETE FROM revocations WHERE organization_id = ? AND kind = ? AND subject = ?"
+_DELETE_ALL: Final = "DELETE FROM revocations WHERE organization_id = ?"
+_INSERT: Final = "INSERT INTO revocations (organization_id, kind, subject, revoked_at_us) VALUES (?, ?, ?, ?)"
+_COUNT: Final = "SELECT count(*) FROM revocations WHERE organization_id = ?"
+_SINCE: Final = f"SELECT {_REVOCATION} FROM revocations WHERE revocation_no > ? ORDER BY revocation_no"  # noqa: S608
+_LIST: Final = f"SELECT {_REVOCATION} FROM revocations WHERE organization_id = ? ORDER BY revocation_no"  # noqa: S608
+
+
+def insert_key(connection: apsw.Connection, key: ApiKey) -> None:
+    """Store a key. Raises `InvalidRequest` when the organization has `KEYS_MAX`."""
+    if connection.execute(_COUNT_KEYS, (key.organization_id,)).get >= KEYS_MAX:
+        raise InvalidRequest(f"an organization has {KEYS_MAX} API keys at most")
+    scopes = " ".join(sorted(key.scopes))
+    row = (key.key_id, key.organization_id, key.name, key.secret_sha256, key.created_at_us, key.revoked_at_us)
+    connection.execute(_INSERT_KEY, (*row, scopes, key.expires_at_us, key.last_used_at_us)).fetchall()
+
+
+def find_key(connection: apsw.Connection, key_id: str) -> ApiKey | None:
+    """Give the key with this id, of whatever organization: it says itself which."""
+    rows = connection.execute(_FIND_KEY, (key_id,)).fetchall()
+    return _to_key(rows[0]) if rows else None
+
+
+def list_keys(connection: apsw.Connection, organization_id: str) -> list[ApiKey]:
+    """Give the keys of an organization, oldest first."""
+    return [_to_key(row) for row in connection.execute(_LIST_KEYS, (organization_id,))]
+
+
+def revoke_key(connection: apsw.Connection, organization_id: str, key_id: str, now_us: int) -> bool:
+    """Revoke a key; False when that organization has no such live key."""
+    connection.execute(_REVOKE_KEY, (now_us, organization_id, key_id))
+    if connection.changes() != 1:
+        return False
+    _put(connection, (organization_id, RevocationKind.KEY, key_id, now_us))
+    return True
+
+
+def note_key_uses(connection: apsw.Connection, last_used_at_us: Mapping[str, int]) -> None:
+    """Write when keys were last used, by key id; never moves back."""
+    connection.executemany(_NOTE_USE, [(moment_us, key_id) for key_id, moment_us in last_used_at_us.items()])
+
+
+def revoke(connection: apsw.Connection, revocation: Revocation) -> None:
+    """Store a revocation of tokens. Raises `InvalidRequest` when the organization has `REVOCATIONS_MAX`."""
+    organization_id = revocation.organization_id
+    if revocation.kind is RevocationKind.ORGANIZATION:
+        # Whatever was revoked before is covered by this one.
+        connection.execute(_DELETE_ALL, (organization_id,))
+        connection.execute(_REVOKE_ALL_KEYS, (revocation.revoked_at_us, organization_id))
+    elif connection.execute(_COUNT, (organization_id,)).get >= REVOCATIONS_MAX:
+        raise InvalidRequest(
+            f"an organization has {REVOCATIONS_MAX} revocations at most", hint="Revoke the whole organization."
+        )
+    _put(connection, (organization_id, revocation.kind, revocation.subject, revocation.revoked_at_us))
+
+
+def revocations_since(connection: apsw.Connection, number: int) -> list[Revocation]:
+    """Give every revocation with a higher number, of all organizations, by number."""
+    return [_to_revocation(row) for row in connection.execute(_SINCE, (number,))]
+
+
+def list_revocations(connection: apsw.Connection, organization_id: str) -> list[Revocation]:
+    """Give the revocations of an organization, oldest first."""
+    return [_to_revocation(row) for row in connection.execute(_LIST, (organization_id,))]
+
+
+def _put(connection: apsw.Connection, row: tuple[str, str, str, int]) -> None:
+    """Write a row with a new number, also where it was there: whoever follows the numbers must see it."""
+    connection.execute(_DELETE, row[:3])
+    connection.execute(_INSERT, row)
+
+
+def _to_key(row: tuple[Any, ...]) -> ApiKey:
+    key_id, organization_id, name, secret_sha256, created_at_us, revoked_at_us, scopes, expires_at_us, used_at_us = row
+    return ApiKey(
+        key_id=key_id,
+        organization_id=organization_id,
+        name=name,
+        secret_sha256=secret_sha256,
+        created_at_us=created_at_us,
+        revoked_at_us=revoked_at_us,
+        scopes=frozenset(map(Scope, scopes.split())),
+        expires_at_us=expires_at_us,
+        last_used_at_us=used_at_us,
+    )
+
+
+def _to_revocation(row: tuple[Any, ...]) -> Revocation:
+    organization_id, kind, subject, revoked_at_us, number = row
+    return Revocation(
+        organization_id=organization_id,
+        kind=RevocationKind(kind),
+        subject=subject,
+        revoked_at_us=revoked_at_us,
+        number=number,
+    )
