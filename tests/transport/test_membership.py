@@ -101,6 +101,27 @@ def test_a_renewed_socket_is_told_again() -> None:
     assert len(socket.told) == 2
 
 
+def test_of_renewals_little_is_kept() -> None:
+    world = World()
+    membership, socket = world.member(9_000.0)
+    for _ in range(2_000):
+        membership.renew(membership.identity, 9_000.0)
+        world.deadlines.arrange(membership)
+    assert len(world.deadlines) < 100
+    world.now_s = 9_000.0
+    world.live(2 * CHECK_S)
+    assert socket.ended
+
+
+def test_a_socket_that_does_not_go_stops_nobody() -> None:
+    world = World()
+    membership, _ = world.member(1_001.0)
+    _, other = world.member(1_002.0)
+    membership.socket.disconnect = lambda *, close: None  # type: ignore[union-attr, method-assign]
+    world.live(5)
+    assert other.ended
+
+
 def test_of_sockets_that_went_little_is_kept() -> None:
     world = World()
     stays, _ = world.member(9_000.0)

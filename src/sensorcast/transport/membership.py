@@ -89,21 +89,28 @@ class Deadlines:
         """Forget a socket that has ended."""
         self._live -= 1
         membership.socket = None
-        if len(self._moments) > 2 * self._live + _SLACK:
-            self._moments = [entry for entry in self._moments if _is_current(entry)]
-            heapq.heapify(self._moments)
+        self._tidy()
 
     def arrange(self, membership: Membership) -> None:
         """Look at a membership at its next moment, and no longer at the one arranged before."""
         membership.due_at_s = membership.next_moment_s()
         if membership.due_at_s is not None:
             heapq.heappush(self._moments, (membership.due_at_s, next(self._order), membership))
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Forget moments that no longer count, once they are the more: left by sockets that went or were renewed."""
+        if len(self._moments) > 2 * self._live + _SLACK:
+            self._moments = [entry for entry in self._moments if _is_current(entry)]
+            heapq.heapify(self._moments)
 
     def due(self, now_s: float) -> float:
         """Called by the wheel: act on everybody whose moment has come."""
         clock_s = self._clock()
+        ready: list[tuple[float, int, Membership]] = []
         while self._moments and self._moments[0][0] <= clock_s:
-            entry = heapq.heappop(self._moments)
+            ready.append(heapq.heappop(self._moments))
+        for entry in ready:
             if _is_current(entry):
                 membership = entry[2]
                 membership.act(clock_s)
