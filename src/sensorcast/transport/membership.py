@@ -28,7 +28,7 @@ _SLACK: Final = 64
 class Membership:
     """Who a socket is. Kept in `socket.data`."""
 
-    __slots__ = ("due_at_s", "ends_at_s", "identity", "is_warned", "rate", "slow_since", "socket")
+    __slots__ = ("due_at_s", "ends_at_s", "identity", "is_warned", "moment", "rate", "slow_since", "socket")
 
     def __init__(self, socket: Socket, identity: Identity, ends_at_s: float | None) -> None:
         self.identity = identity
@@ -42,6 +42,8 @@ class Membership:
         self.is_warned = False
         self.due_at_s: float | None = None
         """Seconds since 1970 at which to look next; the owner of the moments sets it."""
+        self.moment = -1
+        """The number of that moment among all of them: of two at the same time only the last arranged counts."""
 
     def renew(self, identity: Identity, ends_at_s: float | None) -> None:
         """Take over what a new credential of the same user says."""
@@ -93,9 +95,9 @@ class Deadlines:
 
     def arrange(self, membership: Membership) -> None:
         """Look at a membership at its next moment, and no longer at the one arranged before."""
-        membership.due_at_s = membership.next_moment_s()
+        membership.due_at_s, membership.moment = membership.next_moment_s(), next(self._order)
         if membership.due_at_s is not None:
-            heapq.heappush(self._moments, (membership.due_at_s, next(self._order), membership))
+            heapq.heappush(self._moments, (membership.due_at_s, membership.moment, membership))
             self._tidy()
 
     def _tidy(self) -> None:
@@ -119,4 +121,4 @@ class Deadlines:
 
 
 def _is_current(entry: tuple[float, int, Membership]) -> bool:
-    return entry[2].socket is not None and entry[2].due_at_s == entry[0]
+    return entry[2].socket is not None and entry[2].moment == entry[1]
