@@ -62,12 +62,17 @@ def command(name: str, port: int, ping_interval_ms: int, ping_timeout_ms: int) -
 
 
 def start(
-    name: str, log_path: Path, *, port: int | None = None, ping_interval_ms: int = 300, ping_timeout_ms: int = 200
+    name: str,
+    log_path: Path,
+    *flags: str,
+    port: int | None = None,
+    ping_interval_ms: int = 300,
+    ping_timeout_ms: int = 200,
 ) -> ServerProcess:
-    """Start a server and return once it accepts connections."""
+    """Start a server, with further flags of its own, and return once it accepts connections."""
     chosen = port or free_port()
     with log_path.open("ab") as log:
-        arguments = command(name, chosen, ping_interval_ms, ping_timeout_ms)
+        arguments = [*command(name, chosen, ping_interval_ms, ping_timeout_ms), *flags]
         process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
     deadline = time.monotonic() + START_DEADLINE_S
     while not accepts(chosen):

@@ -1,11 +1,12 @@
 // Runs one scenario of `stock_scenarios.mjs` with npm socket.io-client in headless Chromium and prints its report.
 //
 // usage: node stock_browser.mjs SCENARIO URL [ARGUMENT ...]
-// The page and its scripts are put in by the browser driver, so that the page has the origin of the server.
+// The page and its scripts are put in by the browser driver. The page has the origin of the server, or PAGE_ORIGIN.
 import { readFile } from "node:fs/promises";
 import { chromium } from "playwright-core";
 
 const [scenario, url, ...args] = process.argv.slice(2);
+const origin = process.env.PAGE_ORIGIN ?? url;
 const client = new URL("../../node_modules/socket.io-client/dist/socket.io.esm.min.js", import.meta.url);
 const served = {
   "/page": ["text/html", "<!doctype html><link rel=icon href=data:,><title>scenario</title>"],
@@ -27,9 +28,9 @@ try {
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
   for (const [path, [contentType, body]] of Object.entries(served)) {
-    await page.route(url + path, (route) => route.fulfill({ contentType, body }));
+    await page.route(origin + path, (route) => route.fulfill({ contentType, body }));
   }
-  await page.goto(`${url}/page`);
+  await page.goto(`${origin}/page`);
   const report = await page.evaluate(
     async ({ scenario, args }) => {
       const [{ io }, scenarios] = await Promise.all([import("/client.mjs"), import("/scenarios.mjs")]);

@@ -79,6 +79,13 @@ export async function single(io, url, transport) {
   return report;
 }
 
+/** What a client is told that may not connect. */
+export async function refused(io, url, transport) {
+  const socket = io(url, { forceNew: true, transports: [transport], reconnection: false });
+  const [error] = await next(socket, "connect_error");
+  return { refused: error.message };
+}
+
 /** What an application built on the library offers: calls to the client, refusals, rooms, kicks. */
 export async function library(io, url) {
   const report = {};

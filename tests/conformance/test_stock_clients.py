@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,17 @@ def url(request: pytest.FixtureRequest, patient_server: Target, tmp_path: Path) 
     process.wait(10)
 
 
-def run(client: str, scenario: str, *args: str) -> dict[str, Any]:
+def run(client: str, scenario: str, *args: str, page_origin: str | None = None) -> dict[str, Any]:
     """Run a scenario with a client and give its report."""
+    environment = os.environ | ({"PAGE_ORIGIN": page_origin} if page_origin else {})
     command = ["node", str(HERE / f"stock_{client}.mjs"), scenario, *args]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SCENARIO_DEADLINE_S, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=SCENARIO_DEADLINE_S, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report.pop("errors", []) == []
+    errors = report.pop("errors", [])
+    assert errors == [] or scenario == "refused", errors
     return report
 
 
@@ -130,3 +135,44 @@ def test_application_on_the_library_reaches_its_stock_clients(client: str, tmp_p
         "guardedSurvivesKick": True,
         "kickedOut": "io server disconnect",
     }
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Start a conformance server with further flags; give its address."""
+    started: list[servers.ServerProcess] = []
+
+    def start(*flags: str) -> str:
+        started.append(servers.start("sensorcast", tmp_path / "server.log", *flags))
+        return f"http://127.0.0.1:{started[-1].port}"
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.mark.parametrize("client", ["node", "browser"])
+def test_stock_client_works_with_compressed_frames(client: str, configured: Callable[..., str]) -> None:
+    report = run(client, "conformance", configured("--permessage-deflate"))
+
+    assert report["lastTransport"] == "websocket"
+    assert report["text"] == [1, "é€🌡️", {"deep": [None, True, {"x": 1.5}]}]
+    assert report["largeIsEqual"]
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+def test_page_of_a_listed_origin_may_connect(transport: str, configured: Callable[..., str]) -> None:
+    url = configured("--allowed-origin", "http://dashboard.example")
+
+    report = run("browser", "single", url, transport, page_origin="http://dashboard.example")
+
+    assert report == {"text": "é", "blob": [1, 2, 3], "ack": "x", "transport": transport}
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+def test_page_of_another_origin_may_not_connect(transport: str, configured: Callable[..., str]) -> None:
+    url = configured("--allowed-origin", "http://dashboard.example")
+
+    report = run("browser", "refused", url, transport, page_origin="http://elsewhere.example")
+
+    assert report["refused"] in ("xhr poll error", "websocket error")
