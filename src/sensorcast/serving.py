@@ -21,7 +21,7 @@ from sensorcast import logs
 from sensorcast.app import Application
 from sensorcast.errors import ConfigurationError
 from sensorcast.settings import Settings
-from sensorcast.transport.http_guard import guarded_http_class
+from sensorcast.transport.doorkeeper import doorkeeper_class
 
 BACKLOG: Final = 4_096
 """Connections the kernel holds for us: a herd of dashboards coming back at once must not be refused by TCP."""
@@ -113,7 +113,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 application,
-                http=guarded_http_class(settings),
+                http=doorkeeper_class(settings, application.sockets.websocket_class),
                 ws=application.sockets.websocket_class,
                 lifespan="off",
                 log_config=None,

@@ -6,13 +6,14 @@ nobody we know is never read; no message holds a token. `PyJWT` is used here and
 
 from __future__ import annotations
 
+import base64
 import math
 import secrets
 from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
-from jwt import PyJWS, get_unverified_header
+from jwt import PyJWS
 from jwt.exceptions import PyJWTError
 from msgspec import Meta
 
@@ -50,6 +51,15 @@ class _Claims(msgspec.Struct):
     jti: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
     iss: str | None = None
     aud: str | list[str] | None = None
+
+
+class _Header(msgspec.Struct):
+    """The one field of a header that we read ourselves; everything else in it is PyJWT's to judge."""
+
+    kid: str | None = None
+
+
+_HEADER: Final = msgspec.json.Decoder(_Header)
 
 
 class TokenVerifier:
@@ -104,10 +114,10 @@ class TokenVerifier:
             raise Unauthenticated(f"the token does not hold{detail}") from None
 
     def _key_of(self, token: str) -> VerificationKey:
-        key_id = get_unverified_header(token).get("kid")
+        key_id = _key_id(token)
         if key_id is None:
             return self._own_key
-        key = self._find_key(key_id) if isinstance(key_id, str) else None
+        key = self._find_key(key_id)
         if key is None:
             raise UnknownSigningKey("the token does not hold: it is signed with a key not known here")
         return key
@@ -119,6 +129,16 @@ class TokenVerifier:
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud or []
         if settings.jwt_audience and settings.jwt_audience not in audiences:
             raise Unauthenticated("the token is for another audience (setting jwt_audience)")
+
+
+def _key_id(token: str) -> str | None:
+    """Read which key the token names. Raises `ValueError`, or any of its kinds, for a header that is none.
+
+    PyJWT's own look at a header decodes the whole token, which it then does again to verify it: a tenth of what a
+    connection costs.
+    """
+    segment = token.partition(".")[0]
+    return _HEADER.decode(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))).kid
 
 
 def _pick(claimed: str | list[str], wanted: str | None) -> str:

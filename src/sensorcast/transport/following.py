@@ -41,6 +41,10 @@ def _is_positive(value: Any) -> bool:
 
 def follow(socket: Socket, room: Room, rate: Rate, *, organization_room: Room, rooms_max: int) -> None:
     """Follow what `room` is about at `rate`, instead of any other rate. Raises `QuotaExceeded` beyond `rooms_max`."""
+    if rate == FULL_RATE and not socket.rooms:
+        # Nearly every socket does just this, once, when it connects.
+        socket.join(room)
+        return
     wanted = {rate.room(room)} if rate == FULL_RATE else {rate.room(room), in_use_room(rate, organization_room)}
     after = _without_unused(_without(socket, room) | wanted, organization_room)
     if len(after) > rooms_max:

@@ -74,6 +74,8 @@ def _fault(method: str, headers: Mapping[str, str]) -> bytes | None:
     """Check RFC 6455, 4.2.1; None when the handshake holds, else the answer."""
     if method != "GET" or not _is_key(headers.get("sec-websocket-key", "")):
         return _refused(400, "Not a WebSocket handshake: GET with a Sec-WebSocket-Key of 16 bytes is needed")
+    if "upgrade" not in headers.get("connection", "").lower():
+        return _refused(400, "Not a WebSocket handshake: Connection must name Upgrade")
     if headers.get("sec-websocket-version") != _VERSION:
         return _refused(426, "Sec-WebSocket-Version must be 13", b"Sec-WebSocket-Version: 13\r\n")
     return None

@@ -29,17 +29,25 @@ class OutboundPressure:
 
     def due(self, now_s: float) -> float:
         """Called by the wheel: take the sum, and cut those who are owed most until it is within the bound."""
-        owed = [(carrier.unsent_bytes, carrier) for carrier in self._carriers()]
-        total_bytes = sum(size for size, _ in owed)
-        CONNECTIONS_SLOW.set(sum(not carrier.writable for _, carrier in owed))
+        total_bytes = slow = 0
+        for carrier in self._carriers():
+            total_bytes += carrier.unsent_bytes
+            slow += not carrier.writable
+        CONNECTIONS_SLOW.set(slow)
         if total_bytes > self._max_bytes:
-            for size, carrier in sorted(owed, key=lambda each: each[0], reverse=True):
-                carrier.cut("total")
-                total_bytes -= size
-                if total_bytes <= self._max_bytes:
-                    break
+            total_bytes = self._shed(total_bytes)
         OUTBOUND_UNSENT_BYTES.set(total_bytes)
         return now_s + LOOK_EVERY_S
+
+    def _shed(self, total_bytes: int) -> int:
+        """Cut those who are owed most, until the rest is within the bound; give the rest."""
+        owed = [(carrier.unsent_bytes, carrier) for carrier in self._carriers()]
+        for size, carrier in sorted(owed, key=lambda each: each[0], reverse=True):
+            carrier.cut("total")
+            total_bytes -= size
+            if total_bytes <= self._max_bytes:
+                break
+        return total_bytes
 
     def _carriers(self) -> Iterator[WebSocketCarrier | PollingCarrier]:
         for connection in self._endpoint.connections.values():

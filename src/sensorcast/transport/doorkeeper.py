@@ -1,0 +1,90 @@
+"""The first read of every TCP connection: a WebSocket upgrade goes straight to its carrier, all else to HTTP.
+
+Owns a connection until its first bytes. uvicorn would build its HTTP protocol, parse the head, write it out again and
+hand it over; for a dashboard that only ever upgrades, that was a third of the cost of connecting. The invariant: only a
+head that is whole, alone, within the limits of heads and plainly an upgrade at one of our paths takes the short way; in
+any doubt the bytes go to uvicorn unchanged, which comes to the same carrier or to an error of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar, Final, cast
+
+from sensorcast.settings import Settings
+from sensorcast.transport.http_guard import guarded_http_class
+from sensorcast.transport.websocket import WebSocketCarrier
+
+_END: Final = b"\r\n\r\n"
+_UPGRADE: Final = b"\r\nupgrade: websocket\r\n"
+
+
+class Doorkeeper(asyncio.Protocol):
+    """What uvicorn makes for a new connection. Bind it with `doorkeeper_class`."""
+
+    __slots__ = ("_app_state", "_config", "_loop", "_server_state", "_timer", "_transport")
+    settings: ClassVar[Settings]
+    http_class: ClassVar[type[asyncio.Protocol]]
+    websocket_class: ClassVar[type[WebSocketCarrier]]
+    openings: ClassVar[tuple[bytes, ...]]
+    """What the head of an upgrade at one of our paths begins with."""
+
+    def __init__(
+        self, config: Any, server_state: Any, app_state: Any, _loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        self._config = config
+        self._server_state = server_state
+        self._app_state = app_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._transport = cast(asyncio.Transport, None)
+        self._timer = cast(asyncio.TimerHandle, None)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._server_state.connections.add(self)
+        self._timer = self._loop.call_later(self.settings.header_timeout_s, self._transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        self._leave()
+        if self._is_upgrade(data):
+            successor: asyncio.Protocol = self.websocket_class(self._config, self._server_state, self._app_state)
+        else:
+            successor = cast(Any, self.http_class)(
+                config=self._config, server_state=self._server_state, app_state=self._app_state, _loop=self._loop
+            )
+        successor.connection_made(self._transport)
+        self._transport.set_protocol(successor)
+        successor.data_received(data)
+
+    def _is_upgrade(self, data: bytes) -> bool:
+        return (
+            data.startswith(self.openings)
+            and len(data) <= self.settings.header_max_bytes
+            and data.find(_END) == len(data) - len(_END)
+            and data.count(b"\r\n") <= self.settings.header_max_count
+            and data.find(b" HTTP/1.1\r\n") == data.find(b"\r\n") - len(b" HTTP/1.1")
+            and _UPGRADE in data.lower()
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        self._timer.cancel()
+        self._server_state.connections.discard(self)
+
+    def shutdown(self) -> None:
+        """Called by uvicorn when it stops: nothing was asked yet, so nothing is owed."""
+        self._transport.close()
+
+
+def doorkeeper_class(settings: Settings, websocket_class: type[WebSocketCarrier]) -> type[Doorkeeper]:
+    """Make the class to give to `uvicorn.Config(http=...)`, for these settings and the endpoints of that class."""
+    bound = {
+        "__slots__": (),
+        "settings": settings,
+        "http_class": guarded_http_class(settings),
+        "websocket_class": websocket_class,
+        "openings": tuple(f"GET {path}?".encode() for path in websocket_class.endpoints),
+    }
+    return type("BoundDoorkeeper", (Doorkeeper,), bound)
