@@ -76,13 +76,16 @@ async def test_what_a_handshake_says_twice_does_not_count(
     assert server.sids == []
 
 
-KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+KEY = b"Connection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 VERSION = b"Sec-WebSocket-Version: 13\r\n"
 TARGET = b"/engine.io/?EIO=4&transport=websocket"
 HEADS = {
     "of the example in RFC 6455": (b"GET " + TARGET + b" HTTP/1.1\r\n" + KEY + VERSION + b"\r\n", 101),
     "without a key": (b"GET " + TARGET + b" HTTP/1.1\r\n" + VERSION + b"\r\n", 400),
-    "with a short key": (b"GET " + TARGET + b" HTTP/1.1\r\nSec-WebSocket-Key: YQ==\r\n" + VERSION + b"\r\n", 400),
+    "with a short key": (
+        b"GET " + TARGET + b" HTTP/1.1\r\nConnection: Upgrade\r\nSec-WebSocket-Key: YQ==\r\n" + VERSION + b"\r\n",
+        400,
+    ),
     "with a key that is not base64": (b"GET " + TARGET + b" HTTP/1.1\r\nSec-WebSocket-Key: \xff\r\n" + VERSION, 400),
     "without a version": (b"GET " + TARGET + b" HTTP/1.1\r\n" + KEY + b"\r\n", 426),
     "of another version": (b"GET " + TARGET + b" HTTP/1.1\r\n" + KEY + b"Sec-WebSocket-Version: 8\r\n\r\n", 426),
