@@ -54,9 +54,13 @@ async def test_middlewares_see_the_auth_in_their_order_plain_or_not(server: IoSe
     def third(socket: Socket, auth: Any) -> None:
         calls.append("third")
 
+    @root.use
+    async def fourth(socket: Socket, auth: Any) -> None:
+        calls.append("fourth")
+
     peer = IoPeer(server, '0{"token":"t"}')
     await settled()
-    assert calls == [("first", {"token": "t"}), "second", "third"]
+    assert calls == [("first", {"token": "t"}), "second", "third", "fourth"]
     assert peer.received == ['0{"sid":"i0"}']
 
 

@@ -33,6 +33,14 @@ def test_events_and_acks_of_a_connected_namespace_are_passed_on() -> None:
     assert joined.receive("37[2]") == SocketPacket(SocketPacketType.ACK, "/", 7, [2])
 
 
+def test_a_packet_is_passed_on_when_its_last_attachment_has_come() -> None:
+    joined = SocketSession(DecodeLimits(max_attachments=1))
+    joined.receive("0")
+    joined.accept("/")
+    assert joined.receive('51-["a",{"_placeholder":true,"num":0}]') is None
+    assert joined.receive(b"x") == SocketPacket(SocketPacketType.EVENT, "/", None, ["a", b"x"])
+
+
 FORBIDDEN = {
     "event before connect": ([], '2["a"]'),
     "ack before connect": ([], "31[]"),
