@@ -6,6 +6,7 @@ A skip hides a missing program or package, which set-up should have installed; w
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.node import NodeClient, NodeDriver
+from tests.support.postgres import PostgresServer
 from tests.support.server import Organization, ServerProcess
 
 IN_CI = os.environ.get("CI") == "true"
@@ -49,6 +51,16 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 def organization(shared_server: ServerProcess) -> Organization:
     """An organization of one's own on the shared server."""
     return shared_server.organization()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running PostgreSQL server of our own, for tests that make databases in it and leave it running."""
+    # Not below pytest's folders: those are closed to the unprivileged user that the server runs as.
+    with tempfile.TemporaryDirectory(prefix="sensorcast-postgres-") as folder:
+        server = PostgresServer(Path(folder)).create()
+        yield server
+        server.stop("immediate")
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ from sensorcast.ingest.http import IngestEndpoint
 from sensorcast.model import Identity
 from sensorcast.pipeline import Pipeline
 from sensorcast.settings import Settings
+from sensorcast.store import Store
+from sensorcast.store.postgres import PostgresStore
 from sensorcast.store.sqlite import SqliteStore
 from sensorcast.stream import SensorStream
 from sensorcast.transport.gateway import Gateway
@@ -36,13 +38,15 @@ INGEST_PATH: Final = "/api/ingest/readings"
 _log = structlog.get_logger(__name__)
 
 
-def open_store(settings: Settings) -> SqliteStore:
-    """The store these settings name, not yet opened; its folder is made when missing."""
+def open_store(settings: Settings) -> Store:
+    """The store these settings name, not yet opened; the data folder is made when missing."""
     data = Path(settings.data)
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as exc:
         raise ConfigurationError(f"cannot use the data folder {data} (--data): {exc.strerror}") from exc
+    if settings.database_url:
+        return PostgresStore(settings.database_url, settings)
     return SqliteStore(data / DATABASE_NAME, settings)
 
 
@@ -81,6 +85,7 @@ class Application:
             Sources(
                 store=self.store,
                 authenticator=self.auth.authenticator,
+                look=self.auth.look,
                 stats=self.service,
                 connections=self._connections_of,
                 reasons=self._reasons,

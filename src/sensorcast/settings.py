@@ -34,6 +34,7 @@ class Settings:
     host: str = _setting("127.0.0.1", "Address to listen on; `0.0.0.0` for every interface.")
     port: int = _setting(8080, "TCP port to listen on; 0 takes a free one.", low=0, high=65_535)
     data: str = _setting("./sensorcast-data", "Folder of the SQLite database and the generated JWT secret.")
+    database_url: str = _setting("", "PostgreSQL address, `postgresql://user@host/name`; empty: SQLite in `data`.")
     log_level: str = _setting("info", "Least severe log line written: debug, info, warning or error.")
 
     # Streaming

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,15 +16,11 @@ from hypothesis import strategies as st
 
 from sensorcast.errors import InvalidRequest, Unavailable
 from sensorcast.model import ApiKey, Reading, Verdict
-from sensorcast.store import KeyStore, ReadingStore
+from sensorcast.store import ReadingStore, Store
 from tests.readings import SECOND_US, T0_US, reading, series
 
 STORED, DUPLICATE, CONFLICT = Verdict.STORED, Verdict.DUPLICATE, Verdict.CONFLICT
 OTHER_ID = "123e4567-e89b-42d3-a456-426614174000"
-
-
-class Store(ReadingStore, KeyStore, Protocol):
-    """What a store is: both contracts in one."""
 
 
 OpenStore = Callable[[], Awaitable[Store]]

@@ -1,4 +1,4 @@
-"""Rows of readings and cursors; what the contract suite cannot see from outside."""
+"""Rows of readings; what the contract suite cannot see from outside."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from sensorcast.model import Verdict
 from sensorcast.store import sqlite_rows
 from sensorcast.store.sqlite_file import open_writer
-from sensorcast.store.sqlite_rows import UnitNumbers, decode_cursor, encode_cursor, insert_judged, insert_new, to_row
-from tests.readings import reading, series
+from sensorcast.store.sqlite_rows import UnitNumbers, insert_judged, insert_new, to_row
+from tests.readings import series
 
 
 @pytest.fixture
@@ -57,9 +57,3 @@ def test_the_cache_of_units_is_bounded(connection: apsw.Connection, monkeypatch:
     first = [numbers.of(("a", f"u{number}")) for number in range(8)]
     assert [numbers.of(("a", f"u{number}")) for number in range(8)] == first
     connection.close()
-
-
-@pytest.mark.parametrize("device_id", [None, "d", "a:b.c-d_e", "0/1".replace("/", ":")])
-def test_a_cursor_says_what_was_put_in(device_id: str | None) -> None:
-    item = reading(at_us=-(10**15), device_id=device_id)
-    assert decode_cursor(encode_cursor(item)) == (item.recorded_at_us, device_id or "")

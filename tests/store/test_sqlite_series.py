@@ -1,116 +1,29 @@
-"""Claims about downsampling in SQL: exact buckets, thin samples, organizations apart, any metric name."""
+"""Series in SQL on SQLite keep their contract."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from sensorcast.model import Reading, reading_id
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite import SqliteStore
-
-_SECOND_US = 1_000_000
+from tests.contracts.series import SeriesStoreContract
+from tests.contracts.store import OpenStore
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    opened = SqliteStore(tmp_path / "readings.db", Settings(data=str(tmp_path)))
-    await opened.open()
-    yield opened
+async def open_store(tmp_path: Path) -> AsyncIterator[OpenStore]:
+    opened = SqliteStore(tmp_path / "readings.db", Settings())
+
+    async def open_one() -> SqliteStore:
+        await opened.open()
+        return opened
+
+    yield open_one
     await opened.close()
 
 
-def _reading(
-    at_s: float,
-    temperature: float | None = None,
-    *,
-    unit_id: str = "fridge",
-    organization_id: str = "acme",
-    metrics: Mapping[str, float] | None = None,
-) -> Reading:
-    at_us = int(at_s * _SECOND_US)
-    return Reading(
-        organization_id=organization_id,
-        unit_id=unit_id,
-        id=reading_id(organization_id, unit_id, None, at_us),
-        recorded_at_us=at_us,
-        received_at_us=at_us,
-        temperature=temperature,
-        metrics=metrics,
-    )
-
-
-async def _series(store: SqliteStore, *measures: str, end_s: float = 60, unit_id: str = "fridge") -> list[tuple]:
-    buckets = await store.series(
-        "acme", unit_id, measures=measures, start_us=0, end_us=int(end_s * _SECOND_US), bucket_us=10 * _SECOND_US
-    )
-    return [
-        (
-            bucket.start_us // _SECOND_US,
-            bucket.count,
-            {name: (spread.low, spread.mean, spread.high) for name, spread in bucket.spreads.items()},
-        )
-        for bucket in buckets
-    ]
-
-
-async def _samples(store: SqliteStore, *unit_ids: str, measure: str = "temperature") -> dict[str, list[float | None]]:
-    return await store.samples(
-        "acme", unit_ids, measure=measure, start_us=0, end_us=40 * _SECOND_US, bucket_us=10 * _SECOND_US
-    )
-
-
-async def test_a_bucket_holds_the_lowest_mean_and_highest_of_its_readings(store: SqliteStore) -> None:
-    await store.append([_reading(0, 1.0), _reading(4, 4.0), _reading(9.999999, 7.0), _reading(10, 20.0)])
-    assert await _series(store, "temperature") == [
-        (0, 3, {"temperature": (1.0, 4.0, 7.0)}),
-        (10, 1, {"temperature": (20.0, 20.0, 20.0)}),
-    ]
-
-
-async def test_the_time_of_a_bucket_is_the_mean_time_of_its_readings(store: SqliteStore) -> None:
-    await store.append([_reading(12, 1.0), _reading(16, 1.0)])
-    [bucket] = await store.series(
-        "acme", "fridge", measures=["temperature"], start_us=0, end_us=60 * _SECOND_US, bucket_us=10 * _SECOND_US
-    )
-    assert bucket.time_us == 14 * _SECOND_US
-
-
-async def test_stretches_without_readings_have_no_bucket(store: SqliteStore) -> None:
-    await store.append([_reading(1, 1.0), _reading(55, 2.0)])
-    assert [start_s for start_s, _, _ in await _series(store, "temperature")] == [0, 50]
-
-
-async def test_the_end_is_not_part_of_the_span_even_within_a_bucket(store: SqliteStore) -> None:
-    await store.append([_reading(20, 1.0), _reading(24, 2.0), _reading(25, 99.0)])
-    assert await _series(store, "temperature", end_s=25) == [(20, 2, {"temperature": (1.0, 1.5, 2.0)})]
-
-
-async def test_a_measure_without_values_is_not_in_the_bucket(store: SqliteStore) -> None:
-    await store.append([_reading(1, 1.0)])
-    assert await _series(store, "temperature", "humidity", "metrics.none") == [(0, 1, {"temperature": (1.0, 1.0, 1.0)})]
-
-
-@pytest.mark.parametrize("name", ["powerW", "a.b", "$", "$.a", "[0]", '"', "'", "\\", "ä", "#", "__proto__", "' OR 1"])
-async def test_any_metric_name_finds_its_values(store: SqliteStore, name: str) -> None:
-    await store.append([_reading(1, metrics={name: 2.5, "other": 9.0}), _reading(2, metrics={name: 3.5})])
-    assert await _series(store, f"metrics.{name}") == [(0, 2, {f"metrics.{name}": (2.5, 3.0, 3.5)})]
-    assert (await _samples(store, "fridge", measure=f"metrics.{name}"))["fridge"][0] == 2.5
-
-
-async def test_samples_take_the_first_value_of_each_bucket(store: SqliteStore) -> None:
-    await store.append([_reading(1), _reading(2, 5.0), _reading(3, 6.0), _reading(25, 7.0)])
-    await store.append([_reading(11, 1.0, unit_id="freezer")])
-    assert await _samples(store, "fridge", "freezer") == {
-        "fridge": [5.0, None, 7.0, None],
-        "freezer": [None, 1.0, None, None],
-    }
-
-
-async def test_units_of_others_and_unknown_ones_are_not_there(store: SqliteStore) -> None:
-    await store.append([_reading(1, 5.0, organization_id="globex", unit_id="theirs"), _reading(1, 6.0)])
-    assert await _samples(store, "theirs", "nobodys", "fridge") == {"fridge": [6.0, None, None, None]}
-    assert await _series(store, "temperature", unit_id="theirs") == []
-    assert await _series(store, "temperature", unit_id="nobodys") == []
+class TestSeries(SeriesStoreContract):
+    pass

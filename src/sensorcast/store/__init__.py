@@ -24,6 +24,13 @@ METRIC_PREFIX: Final = "metrics."
 """A measure is `temperature`, `humidity`, `battery`, `signalStrength`, or this and the name of one of `metrics`."""
 
 
+REVOCATIONS_MAX: Final = 10_000
+"""Of one organization: they are kept in memory. Revoking the whole organization makes room."""
+
+KEYS_MAX: Final = 1_000
+"""API keys of one organization, revoked ones included."""
+
+
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
     """What the values of one measure were within a bucket."""
 
@@ -160,5 +167,5 @@ class RevocationStore(Protocol):
         ...
 
 
-class Store(ReadingStore, SeriesStore, KeyStore, Protocol):
-    """What a database is to the server: all three contracts in one."""
+class Store(ReadingStore, SeriesStore, KeyStore, RevocationStore, Protocol):
+    """What a database is to the server: all contracts in one."""

@@ -21,8 +21,9 @@ from sensorcast.model import ApiKey, Reading, Revocation, Verdict
 from sensorcast.settings import Settings
 from sensorcast.store import Bucket, ReadingPage
 from sensorcast.store import sqlite_credentials as credentials
+from sensorcast.store.cursors import FROM_THE_START, decode_cursor, encode_cursor
 from sensorcast.store.sqlite_file import open_failure, open_reader, translate
-from sensorcast.store.sqlite_rows import SELECT_READING, decode_cursor, encode_cursor, from_row
+from sensorcast.store.sqlite_rows import SELECT_READING, from_row
 from sensorcast.store.sqlite_series import select_samples, select_series
 from sensorcast.store.sqlite_writer import SqliteWriter
 
@@ -48,8 +49,6 @@ _HISTORY: Final = (
     "AND (r.recorded_at_us, r.device_id) < (:behind_us, :behind_device) "
     "ORDER BY r.recorded_at_us DESC, r.device_id DESC LIMIT :limit"
 )
-_FROM_THE_START: Final = (2**63 - 1, "")
-"""A cursor newer than every reading."""
 
 
 class SqliteStore:
@@ -88,7 +87,7 @@ class SqliteStore:
     async def readings(
         self, organization_id: str, unit_id: str, *, start_us: int, end_us: int, limit: int, cursor: str | None
     ) -> ReadingPage:
-        behind_us, behind_device = _FROM_THE_START if cursor is None else decode_cursor(cursor)
+        behind_us, behind_device = FROM_THE_START if cursor is None else decode_cursor(cursor)
         names = {"organization_id": organization_id, "unit_id": unit_id, "start_us": start_us, "end_us": end_us}
         place = {"behind_us": behind_us, "behind_device": behind_device, "limit": limit + 1}
         found = await self._select(_HISTORY, names | place)

@@ -13,11 +13,7 @@ import apsw
 
 from sensorcast.errors import InvalidRequest
 from sensorcast.model import ApiKey, Revocation, RevocationKind, Scope
-
-REVOCATIONS_MAX: Final = 10_000
-"""Of one organization: they are kept in memory. Revoking the whole organization makes room."""
-KEYS_MAX: Final = 1_000
-"""API keys of one organization, revoked ones included."""
+from sensorcast.store import KEYS_MAX, REVOCATIONS_MAX
 
 _COLUMNS: Final = (
     "key_id, organization_id, name, secret_sha256, created_at_us, revoked_at_us, scopes, expires_at_us, last_used_at_us"

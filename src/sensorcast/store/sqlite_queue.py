@@ -1,8 +1,7 @@
 """Work on its way to the SQLite writer.
 
-Owns the queue between the event loop and the writer's thread, and its bounds. The invariant: what is queued never
-exceeds `queue_max_readings` readings or `queue_max_bytes` bytes (one single larger request excepted, when nothing else
-waits); beyond them `put` refuses at once. `INGEST_QUEUE_READINGS` shows how much waits.
+Owns the queue between the event loop and the writer's thread; its bounds are `write_bounds`. The invariant: everything
+put in comes out once, in order, in groups that are no longer than the first of them needs to wait.
 """
 
 from __future__ import annotations
@@ -14,17 +13,9 @@ from typing import Any, Final
 
 import apsw
 
-from sensorcast.errors import Unavailable
-from sensorcast.metrics import INGEST_QUEUE_READINGS
 from sensorcast.model import Reading, Verdict
 from sensorcast.settings import Settings
-
-_GROUP_MAX_READINGS: Final = 5_000
-"""Readings after which a group takes no further request: about 50 ms of work, so that the first need not wait long."""
-
-_READING_BYTES: Final = 400
-_METRIC_BYTES: Final = 150
-"""What a reading and each of its metrics take in memory, roughly and rather too much: for the queue's bound."""
+from sensorcast.store.write_bounds import GROUP_MAX_READINGS, READING_BYTES, WriteBounds, memory_bytes
 
 _END: Final = None
 
@@ -37,7 +28,7 @@ class Append:
     def __init__(self, readings: Sequence[Reading], future: asyncio.Future[list[Verdict]]) -> None:
         self.readings = readings
         self.future = future
-        self.bytes = sum(_READING_BYTES + _METRIC_BYTES * len(reading.metrics or ()) for reading in readings)
+        self.bytes = memory_bytes(readings)
 
     @property
     def weight(self) -> int:
@@ -49,7 +40,7 @@ class Change:
 
     __slots__ = ("future", "run")
     weight: Final = 1
-    bytes: Final = _READING_BYTES
+    bytes: Final = READING_BYTES
 
     def __init__(self, run: Callable[[apsw.Connection], Any], future: asyncio.Future[Any]) -> None:
         self.run = run
@@ -63,25 +54,17 @@ class WriteQueue:
     """`put` and `free` belong to the event loop, `take_group` to the writer's thread."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._bounds = WriteBounds(settings)
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._readings = 0
-        self._bytes = 0
 
     def put(self, job: Job) -> None:
         """Add work. Raises `Unavailable` when there is too much already."""
-        settings = self._settings
-        # A request larger than a whole bound must still be possible: it is taken when nothing else waits.
-        if self._readings and self._readings + job.weight > settings.queue_max_readings:
-            raise _full(f"{settings.queue_max_readings} readings (setting queue_max_readings)")
-        if self._readings and self._bytes + job.bytes > settings.queue_max_bytes:
-            raise _full(f"{settings.queue_max_bytes} bytes (setting queue_max_bytes)")
-        self._count(job.weight, job.bytes)
+        self._bounds.take(job.weight, job.bytes)
         self._jobs.put(job)
 
     def free(self, job: Job) -> None:
         """Give back the place of work that is done."""
-        self._count(-job.weight, -job.bytes)
+        self._bounds.free(job.weight, job.bytes)
 
     def end(self) -> None:
         """Say that nothing will follow."""
@@ -96,18 +79,9 @@ class WriteQueue:
             while job is not _END:
                 group.append(job)
                 weight += job.weight
-                if weight >= _GROUP_MAX_READINGS:
+                if weight >= GROUP_MAX_READINGS:
                     return group, False
                 job = self._jobs.get_nowait()
         except queue.Empty:
             return group, False
         return group, True
-
-    def _count(self, readings: int, size_bytes: int) -> None:
-        self._readings += readings
-        self._bytes += size_bytes
-        INGEST_QUEUE_READINGS.set(self._readings)
-
-
-def _full(limit: str) -> Unavailable:
-    return Unavailable(f"the store's queue is full: {limit}", hint="Slow down and try again.", retry_after_s=1)

@@ -7,8 +7,6 @@ event loop and the writer do not take turns at every row (measured: 12 times the
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final
@@ -16,8 +14,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from sensorcast.errors import InvalidRequest
-from sensorcast.model import Reading, Verdict, is_valid_id
+from sensorcast.model import Reading, Verdict
 
 Row = tuple[Any, ...]
 
@@ -199,22 +196,3 @@ def _alike_sql(count: int) -> str:
         "SELECT group_concat(g.position) FROM given AS g CROSS JOIN readings AS r ON r.unit_no = g.unit_no "
         f"AND r.recorded_at_us = g.recorded_at_us AND r.device_id = g.device_id WHERE {equal}"
     )
-
-
-def encode_cursor(reading: Reading) -> str:
-    """Give the text that says "behind this reading" in a unit's history."""
-    text = f"{reading.recorded_at_us}/{reading.device_id or ''}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str) -> tuple[int, str]:
-    """Give (recorded_at_us, device id) of a cursor. Raises `InvalidRequest` for one that is not ours."""
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-        time_text, _, device_id = text.partition("/")
-        recorded_at_us = int(time_text)
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("cursor is not one this server gave") from None
-    if abs(recorded_at_us) >= 2**63 or (device_id and not is_valid_id(device_id)):
-        raise InvalidRequest("cursor is not one this server gave")
-    return recorded_at_us, device_id

@@ -45,7 +45,10 @@ def select_series(
     """Give the buckets that hold readings, oldest first."""
     unit_no = connection.execute(_FIND_UNIT, unit_key).get
     values, names = _expressions(measures)
-    parts = ", ".join(f"min({value}), max({value}), avg({value})" for value in values)
+    # The sum behind a mean may be beyond a double, which would make it infinite; it lies between the two anyway.
+    parts = ", ".join(
+        f"min({value}), max({value}), min(max(avg({value}), min({value})), max({value}))" for value in values
+    )
     sql = (
         f"{_MOMENTS} SELECT at, (SELECT json_array(count(*), avg(r.recorded_at_us - at), {parts}) "  # noqa: S608 ours
         f"FROM readings AS r WHERE r.unit_no = :unit_no AND {_IN_BUCKET}) FROM moments"

@@ -1,0 +1,207 @@
+"""The store on PostgreSQL: the contracts of `store` kept with one writing session and a pool for queries.
+
+Owns the queries and the life of its parts; writing is `postgres_writer` on top of `postgres_session`, rows are
+`postgres_rows`, the server is `postgres_server`. The invariant: every query starts from the organization, and several
+servers on one database keep the contract together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from random import Random
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from sensorcast.errors import Unavailable
+from sensorcast.model import ApiKey, Reading, Revocation, Verdict
+from sensorcast.settings import Settings
+from sensorcast.store import Bucket, ReadingPage
+from sensorcast.store import postgres_credentials as credentials
+from sensorcast.store.cursors import FROM_THE_START, decode_cursor, encode_cursor
+from sensorcast.store.postgres_rows import SELECT_READING, from_row
+from sensorcast.store.postgres_series import select_samples, select_series
+from sensorcast.store.postgres_server import is_lost, open_failure, open_pool, translate
+from sensorcast.store.postgres_writer import PostgresWriter
+
+T = TypeVar("T")
+
+_READERS: Final = 8
+"""Queries that run at the same time; PostgreSQL gives each a process, so not many more than its cores."""
+
+_WAITING_QUERIES_MAX: Final = 512
+"""Queries queued or running; beyond it a query is refused at once rather than answered too late."""
+
+_TRIES: Final = 3
+"""A connection of the pool may have died while it was idle, as may the next one; a query changes nothing."""
+
+_NEWEST: Final = (
+    f"{SELECT_READING} FROM organizations AS o JOIN units AS u USING (organization_no) CROSS JOIN LATERAL "  # noqa: S608
+    "(SELECT * FROM readings AS n WHERE n.unit_no = u.unit_no "
+    "ORDER BY n.recorded_at_us DESC, n.device_id DESC LIMIT 1) AS r"
+)
+_NEWEST_OF_ALL: Final = f"{_NEWEST} ORDER BY r.recorded_at_us DESC LIMIT $1"
+_NEWEST_OF_ORGANIZATION: Final = (
+    f"{_NEWEST} WHERE o.organization_id = $1 AND u.unit_id > $2 ORDER BY u.unit_id LIMIT $3"
+)
+_HISTORY: Final = (
+    f"{SELECT_READING} FROM organizations AS o JOIN units AS u USING (organization_no) JOIN readings AS r "
+    "USING (unit_no) WHERE o.organization_id = $1 AND u.unit_id = $2 AND r.recorded_at_us >= $3 "
+    "AND r.recorded_at_us < $4 AND r.recorded_at_us <= $5 AND (r.recorded_at_us, r.device_id) < ($5, $6) "
+    "ORDER BY r.recorded_at_us DESC, r.device_id DESC LIMIT $7"
+)
+
+_REWRITE_VERSION: Final = "UPDATE schema_version SET version = version"
+"""A write that changes nothing."""
+
+
+class PostgresStore:
+    """`Store` in one PostgreSQL database. `random` spreads the moments at which servers connect again."""
+
+    def __init__(self, url: str, settings: Settings, *, random: Random | None = None) -> None:
+        self._url = url
+        self._writer = PostgresWriter(url, settings, random=random or Random())  # noqa: S311 spreading, not secrets
+        self._pool: Any = None
+        self._waiting = 0
+        self._probe: asyncio.Future[Any] | None = None
+
+    async def open(self) -> None:
+        try:
+            await self._writer.start()
+            self._pool = await open_pool(self._url, _READERS)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as exc:
+            raise open_failure(exc) from exc
+
+    async def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(pool.close(), 5)
+            pool.terminate()
+            await self._writer.close()
+
+    async def append(self, readings: Sequence[Reading]) -> list[Verdict]:
+        self._refuse_unless_open()
+        return await self._writer.append(readings) if readings else []
+
+    async def latest(self, *, limit: int) -> list[Reading]:
+        return await self._select(_NEWEST_OF_ALL, limit)
+
+    async def units(self, organization_id: str, *, after: str | None, limit: int) -> list[Reading]:
+        return await self._select(_NEWEST_OF_ORGANIZATION, organization_id, after or "", limit)
+
+    async def readings(
+        self, organization_id: str, unit_id: str, *, start_us: int, end_us: int, limit: int, cursor: str | None
+    ) -> ReadingPage:
+        place = FROM_THE_START if cursor is None else decode_cursor(cursor)
+        found = await self._select(_HISTORY, organization_id, unit_id, start_us, end_us, *place, limit + 1)
+        page = found[:limit]
+        return ReadingPage(readings=page, next_cursor=encode_cursor(page[-1]) if len(found) > limit else None)
+
+    async def series(
+        self, organization_id: str, unit_id: str, *, measures: Sequence[str], start_us: int, end_us: int, bucket_us: int
+    ) -> list[Bucket]:
+        span = {"start_us": start_us, "end_us": end_us, "bucket_us": bucket_us}
+        return await self._query(
+            lambda connection: select_series(connection, (organization_id, unit_id), measures, **span)
+        )
+
+    async def samples(
+        self,
+        organization_id: str,
+        unit_ids: Sequence[str],
+        *,
+        measure: str,
+        start_us: int,
+        end_us: int,
+        bucket_us: int,
+    ) -> dict[str, list[float | None]]:
+        span = {"start_us": start_us, "end_us": end_us, "bucket_us": bucket_us}
+        return await self._query(
+            lambda connection: select_samples(connection, organization_id, unit_ids, measure, **span)
+        )
+
+    async def trouble(self) -> str | None:
+        if self._pool is None:
+            return "the store is closed"
+        failure = self._writer.failure
+        # Nothing may be sent here while we say we are not ready, so healing must be found out by a write of our own.
+        if failure is not None and (self._probe is None or self._probe.done()):
+            with suppress(Unavailable):  # the queue is full: the work in it will tell as well
+                self._probe = self._writer.change(lambda connection: connection.execute(_REWRITE_VERSION))
+                self._probe.add_done_callback(_mark_seen)
+        return failure
+
+    async def create_key(self, key: ApiKey) -> None:
+        await self._change(lambda connection: credentials.insert_key(connection, key))
+
+    async def find_key(self, key_id: str) -> ApiKey | None:
+        return await self._query(lambda connection: credentials.find_key(connection, key_id))
+
+    async def list_keys(self, organization_id: str) -> list[ApiKey]:
+        return await self._query(lambda connection: credentials.list_keys(connection, organization_id))
+
+    async def revoke_key(self, organization_id: str, key_id: str, *, now_us: int) -> bool:
+        return await self._change(
+            lambda connection: credentials.revoke_key(connection, organization_id, key_id, now_us)
+        )
+
+    async def note_key_uses(self, last_used_at_us: Mapping[str, int]) -> None:
+        await self._change(lambda connection: credentials.note_key_uses(connection, last_used_at_us))
+
+    async def revoke(self, revocation: Revocation) -> None:
+        await self._change(lambda connection: credentials.revoke(connection, revocation))
+
+    async def revocations_since(self, number: int) -> list[Revocation]:
+        return await self._query(lambda connection: credentials.revocations_since(connection, number))
+
+    async def list_revocations(self, organization_id: str) -> list[Revocation]:
+        return await self._query(lambda connection: credentials.list_revocations(connection, organization_id))
+
+    async def _select(self, sql: str, *bindings: Any) -> list[Reading]:
+        return [from_row(row) for row in await self._query(lambda connection: connection.fetch(sql, *bindings))]
+
+    async def _query(self, query: Callable[[Any], Awaitable[T]]) -> T:
+        """Run a query on a connection of the pool. Raises `Unavailable` when too many wait or the server is away."""
+        self._refuse_unless_open()
+        if self._waiting >= _WAITING_QUERIES_MAX:
+            raise Unavailable(f"{_WAITING_QUERIES_MAX} queries are waiting already", retry_after_s=1)
+        self._waiting += 1
+        try:
+            return await self._try(query)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+            raise translate(exc) from exc
+        finally:
+            self._waiting -= 1
+
+    async def _try(self, query: Callable[[Any], Awaitable[T]]) -> T:
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._run(query)
+            except Exception as exc:
+                if not is_lost(exc):
+                    raise
+        return await self._run(query)
+
+    async def _run(self, query: Callable[[Any], Awaitable[T]]) -> T:
+        pool = self._refuse_unless_open()
+        async with pool.acquire() as connection:
+            return await query(connection)
+
+    async def _change(self, run: Callable[[Any], Awaitable[T]]) -> T:
+        self._refuse_unless_open()
+        result: T = await self._writer.change(run)
+        return result
+
+    def _refuse_unless_open(self) -> Any:
+        if self._pool is None:
+            raise Unavailable("the store is closed", retry_after_s=5)
+        return self._pool
+
+
+def _mark_seen(probe: asyncio.Future[Any]) -> None:
+    """Take note of a probe's error, which the writer has logged and kept in `failure` already."""
+    if not probe.cancelled():
+        probe.exception()

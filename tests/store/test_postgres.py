@@ -1,0 +1,98 @@
+"""The PostgreSQL store keeps the contract, and what is particular to it: several servers, restarts, odd ids."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sensorcast.errors import ConfigurationError, Unavailable
+from sensorcast.model import Reading, Verdict
+from sensorcast.settings import Settings
+from sensorcast.store.postgres import PostgresStore
+from tests.contracts.store import ANY_READING, KeyStoreContract, Model, OpenStore, ReadingStoreContract, history
+from tests.readings import SECOND_US, reading, series
+from tests.support.postgres import PostgresServer
+
+
+@pytest.fixture
+async def open_store(postgres: PostgresServer) -> AsyncIterator[OpenStore]:
+    url = await postgres.new_database()
+    opened: list[PostgresStore] = []
+
+    async def open_one() -> PostgresStore:
+        store = PostgresStore(url, Settings())
+        await store.open()
+        opened.append(store)
+        return store
+
+    yield open_one
+    for store in opened:
+        await store.close()
+
+
+class TestReadings(ReadingStoreContract):
+    pass
+
+
+class TestKeys(KeyStoreContract):
+    pass
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(calls=st.lists(st.lists(ANY_READING, max_size=8), max_size=6))
+async def test_the_store_agrees_with_the_simplest_model(postgres: PostgresServer, calls: list[list[Reading]]) -> None:
+    store, model = PostgresStore(await postgres.new_database(), Settings()), Model()
+    await store.open()
+    try:
+        for call in calls:
+            assert await store.append(call) == [model.append(item) for item in call]
+        for unit_id in ("u1", "u2"):
+            kept = [item for item in model.by_key.values() if item.unit_id == unit_id]
+            kept.sort(key=lambda item: (item.recorded_at_us, item.device_id or ""), reverse=True)
+            assert await history(store, unit_id) == kept
+    finally:
+        await store.close()
+
+
+async def test_two_servers_on_one_database_keep_the_contract_together(open_store: OpenStore) -> None:
+    first, second = await open_store(), await open_store()
+    verdicts = await asyncio.gather(*((first, second)[n % 2].append(series(40)) for n in range(10)))
+    assert sorted(found.value for each in verdicts for found in each) == ["duplicate"] * 360 + ["stored"] * 40
+    assert await history(first) == series(40)[::-1]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["derived first", "given first"])
+async def test_an_id_given_in_the_form_of_a_derived_one_of_another_time_is_a_conflict(
+    open_store: OpenStore, order: int
+) -> None:
+    store, owner = await open_store(), reading(at_us=3)
+    other = reading("u2", 90 * 86_400 * SECOND_US, id=owner.id)
+    first, last = (owner, other)[::order]
+    assert await store.append([first]) == [Verdict.STORED]
+    assert await store.append([last]) == [Verdict.CONFLICT]
+    assert await store.append([first, last]) == [Verdict.DUPLICATE, Verdict.CONFLICT]
+
+
+async def test_readings_of_any_time_find_their_partition(open_store: OpenStore) -> None:
+    store = await open_store()
+    spread = [reading(at_us=years * 365 * 86_400 * SECOND_US) for years in (-1800, -60, -3, 0, 1, 5000)]
+    assert await store.append(spread) == [Verdict.STORED] * len(spread)
+    page = await store.readings("acme", "u1", start_us=-(2**62), end_us=2**62, limit=99, cursor=None)
+    assert page.readings == spread[::-1]
+    assert (await store.latest(limit=9)) == spread[-1:]
+
+
+async def test_an_address_that_nobody_answers_at_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="PostgreSQL") as caught:
+        await PostgresStore("postgresql://someone:secret@127.0.0.1:1/x", Settings()).open()
+    assert "secret" not in str(caught.value)
+
+
+async def test_too_many_waiting_queries_are_refused(open_store: OpenStore) -> None:
+    store = await open_store()
+    results = await asyncio.gather(*(history(store) for _ in range(600)), return_exceptions=True)
+    assert sum(isinstance(result, Unavailable) for result in results) == 600 - 512

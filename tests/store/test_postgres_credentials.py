@@ -1,0 +1,43 @@
+"""API keys and revocations in PostgreSQL keep their contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sensorcast.settings import Settings
+from sensorcast.store.postgres import PostgresStore
+from tests.contracts.credentials import CredentialContract, OpenCredentials
+from tests.support.postgres import PostgresServer
+
+
+@pytest.fixture
+async def open_store(postgres: PostgresServer) -> AsyncIterator[OpenCredentials]:
+    url = await postgres.new_database()
+    opened: list[PostgresStore] = []
+
+    async def open_one() -> PostgresStore:
+        store = PostgresStore(url, Settings())
+        await store.open()
+        opened.append(store)
+        return store
+
+    yield open_one
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+def revocations_max() -> str:
+    return "sensorcast.store.postgres_credentials.REVOCATIONS_MAX"
+
+
+class TestCredentials(CredentialContract):
+    pass
+
+
+async def test_a_key_id_that_no_database_text_can_be_is_unknown(open_store: OpenCredentials) -> None:
+    store = await open_store()
+    assert await store.find_key("a\0b") is None
+    assert not await store.revoke_key("acme", "a\0b", now_us=1)

@@ -1,0 +1,81 @@
+"""Transactions whose outcome is always known: cut connections, crashed servers, errors of the work itself."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any
+
+import asyncpg
+import pytest
+
+from sensorcast.errors import Unavailable
+from sensorcast.model import Verdict
+from sensorcast.settings import Settings
+from sensorcast.store import postgres_session
+from sensorcast.store.postgres import PostgresStore
+from sensorcast.store.postgres_session import PostgresSession
+from tests.contracts.store import history
+from tests.readings import reading, series
+from tests.support.fault_proxy import Cut, FaultProxy
+from tests.support.postgres import PostgresServer
+from tests.support.server import free_port
+
+
+@pytest.mark.parametrize("cut", Cut, ids=lambda cut: cut.name.lower())
+async def test_a_commit_whose_answer_never_came_is_found_out_and_nothing_is_done_twice(
+    postgres: PostgresServer, cut: Cut
+) -> None:
+    direct = await postgres.new_database()
+    async with FaultProxy(postgres.port, b"COMMIT\0", cut, cuts_left=0) as proxy:
+        store = PostgresStore(direct.replace(f":{postgres.port}/", f":{proxy.own_port}/"), Settings())
+        await store.open()
+        await store.append([reading("first")])
+        proxy.cuts_left = 3
+        for number in range(6):
+            assert await store.append([reading(f"u{number}")]) == [Verdict.STORED]
+        assert proxy.cuts == 3
+        assert len(await store.units("acme", after=None, limit=99)) == 7
+        assert await store.trouble() is None
+        await store.close()
+
+
+async def test_an_error_of_the_work_is_raised_and_the_session_goes_on(postgres: PostgresServer) -> None:
+    session = PostgresSession(await postgres.new_database(), random=Random(1))
+
+    async def fail(connection: Any) -> None:
+        await connection.execute("CREATE TABLE t (x integer)")
+        await connection.execute("SELECT 1/0")
+
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await session.run(fail)
+    assert session.failure is None
+    assert await session.run(lambda connection: connection.fetchval("SELECT to_regclass('t')")) is None
+    session.close()
+
+
+async def test_a_server_that_stays_away_is_waited_for_once_and_then_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(postgres_session, "_RETRY_S", 0.2)
+    session = PostgresSession(f"postgresql://sensorcast@127.0.0.1:{free_port()}/x", random=Random(1))
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="does not answer"):
+            await session.run(lambda connection: connection.execute("SELECT 1"))
+    assert session.failure == "the database does not answer"
+    started_s = asyncio.get_running_loop().time()
+    with pytest.raises(Unavailable):
+        await session.run(lambda connection: connection.execute("SELECT 1"))
+    assert asyncio.get_running_loop().time() - started_s < 0.2
+
+
+async def test_a_backend_that_is_ended_costs_nothing_but_a_new_connection(postgres: PostgresServer) -> None:
+    url = await postgres.new_database()
+    store, other = PostgresStore(url, Settings()), await asyncpg.connect(url)
+    await store.open()
+    await store.append(series(3))
+    await other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sensorcast'")
+    assert await history(store) == series(3)[::-1]
+    assert await store.append([reading("u2")]) == [Verdict.STORED]
+    await other.close()
+    await store.close()
