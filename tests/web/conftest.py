@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from sensorcast import web
-from sensorcast.auth import mint_token
+from sensorcast.auth import AuthService, mint_token
 from sensorcast.broadcaster import SensorStreamService
 from sensorcast.hub import Hub
 from sensorcast.model import Identity, Reading, Role, reading_id
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite import SqliteStore
-from tests.support.identity import SECRET, auth_service
+from tests.support.identity import SECRET
 
 NOW_S = 1_760_000_000.0
 NOW_US = int(NOW_S * 1_000_000)
@@ -70,9 +70,11 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     async def why_not() -> Sequence[str]:
         return reasons
 
+    auth = AuthService(settings, SECRET, store, now_s=lambda: NOW_S, clock_s=lambda: NOW_S)
     sources = web.Sources(
         store=store,
-        authenticator=auth_service(settings, lambda: NOW_S).authenticator,
+        authenticator=auth.authenticator,
+        look=auth.look,
         stats=service,
         connections=count,
         reasons=why_not,

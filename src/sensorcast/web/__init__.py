@@ -1,12 +1,13 @@
 """The web door: query API, numbers for operators, API description and the dashboard.
 
-Reading order: `queries`, `series`, `export`, `operations`, `pages`; around them `access` (who may), `parameters` (what
-was asked), `answers` (what goes out), `errors` and `security` (on every answer). The invariant: this door only reads.
+Reading order: `queries`, `series`, `export`, `credentials`, `operations`, `pages`; around them `access` (who may),
+`parameters` and `bodies` (what was asked), `answers` (what goes out), `errors` and `security` (on every answer). The
+invariant: this door only shows readings, it never changes one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,9 +15,10 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from sensorcast.store import ReadingStore, SeriesStore
+from sensorcast.store import KeyStore, ReadingStore, RevocationStore, SeriesStore
 from sensorcast.web import pages
 from sensorcast.web.access import Access, Authenticator
+from sensorcast.web.credentials import Credentials
 from sensorcast.web.errors import HANDLERS
 from sensorcast.web.export import Export
 from sensorcast.web.operations import ConnectionCount, Operations, Reasons, StatsSource
@@ -25,8 +27,8 @@ from sensorcast.web.security import SecurityHeaders
 from sensorcast.web.series import Charts
 
 
-class Store(ReadingStore, SeriesStore, Protocol):
-    """Readings as they are, and made small."""
+class Store(ReadingStore, SeriesStore, KeyStore, RevocationStore, Protocol):
+    """Readings as they are, and made small; credentials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,8 @@ class Sources:
     store: Store
     authenticator: Authenticator
     stats: StatsSource
+    look: Callable[[], Awaitable[None]]
+    """Makes this node take note of what was revoked."""
     connections: ConnectionCount
     reasons: Reasons
     clock_s: Callable[[], float]
@@ -49,6 +53,7 @@ def routes(sources: Sources) -> list[BaseRoute]:
         *Queries(sources.store, access).routes(),
         *Export(sources.store, access).routes(),
         *Charts(sources.store, access).routes(),
+        *Credentials(sources.store, access, look=sources.look, clock_s=sources.clock_s).routes(),
         *Operations(access, sources.stats, sources.connections, sources.reasons).routes(),
         *pages.routes(),
     ]

@@ -16,7 +16,7 @@ from msgspec import Meta
 from sensorcast import __version__
 from sensorcast.model import ID_PATTERN
 from sensorcast.stream.outgoing import UnitReading
-from sensorcast.web import answers, export, operations, queries, series
+from sensorcast.web import answers, credentials, export, operations, queries, series
 
 INGEST_PATH: Final = "/api/ingest/readings"
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -73,6 +73,12 @@ _TYPES: Final = (
     answers.ReadingList,
     series.Series,
     series.Samples,
+    credentials.NewKey,
+    credentials.CreatedKey,
+    credentials.KeyList,
+    credentials.NewRevocation,
+    credentials.RevocationEntry,
+    credentials.RevocationList,
     answers.Stats,
     answers.Health,
     answers.Readiness,
@@ -99,7 +105,8 @@ _CHART: Final = {
     "points": "Most moments to answer, a whole number.",
     "measure": "temperature, humidity, battery, signalStrength or metrics.<name>.",
 }
-_LOOKUP: Final = ("401", "404", "422", "503")
+_LOOKUP: Final = ("401", "404", "422", "429", "503")
+_CHANGE: Final = ("400", "401", "403", "404", "413", "415", "422", "429", "503", "507")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +124,8 @@ class Operation:
     problems: Sequence[str] = ()
     media_type: str = "text/plain"
     """Of an answer that is not JSON."""
+    status: str = "200"
+    """Of a success; 204 has no body."""
 
 
 OPERATIONS: Final = (
@@ -177,6 +186,48 @@ OPERATIONS: Final = (
         problems=_LOOKUP,
     ),
     Operation(
+        path=credentials.KEYS_PATH,
+        summary="API keys, oldest first; for the roles admin and owner, as everything about credentials",
+        answer="KeyList",
+        credential="token",
+        problems=("403", *_LOOKUP),
+    ),
+    Operation(
+        path=credentials.KEYS_PATH,
+        method="post",
+        summary="Make an API key; its text is shown once",
+        body="NewKey",
+        answer="CreatedKey",
+        status="201",
+        credential="token",
+        problems=_CHANGE,
+    ),
+    Operation(
+        path=credentials.KEY_PATH,
+        method="delete",
+        summary="Revoke an API key",
+        status="204",
+        credential="token",
+        problems=_CHANGE,
+    ),
+    Operation(
+        path=credentials.REVOCATIONS_PATH,
+        summary="What was revoked, oldest first",
+        answer="RevocationList",
+        credential="token",
+        problems=("403", *_LOOKUP),
+    ),
+    Operation(
+        path=credentials.REVOCATIONS_PATH,
+        method="post",
+        summary="Revoke a token, the tokens of a user, or (as an owner) every credential; sockets are cut at once",
+        body="NewRevocation",
+        answer="RevocationEntry",
+        status="201",
+        credential="token",
+        problems=_CHANGE,
+    ),
+    Operation(
         path=operations.STATS_PATH,
         summary="What this node holds for the organization; for the roles admin and owner",
         answer="Stats",
@@ -209,7 +260,7 @@ def document() -> dict[str, Any]:
             "version": __version__,
             "description": "Readings in, history out. Live data comes by Socket.IO at /socket.io/.",
         },
-        "paths": {address(each.path): {each.method: _described(each)} for each in OPERATIONS},
+        "paths": _paths(),
         "components": {
             "schemas": components,
             "securitySchemes": {
@@ -218,6 +269,13 @@ def document() -> dict[str, Any]:
             },
         },
     }
+
+
+def _paths() -> dict[str, dict[str, Any]]:
+    paths: dict[str, dict[str, Any]] = {}
+    for each in OPERATIONS:
+        paths.setdefault(address(each.path), {})[each.method] = _described(each)
+    return paths
 
 
 def address(path: str) -> str:
@@ -231,7 +289,7 @@ def _described(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation.query)],
         "responses": {
-            "200": {"description": "Success.", "content": success},
+            operation.status: {"description": "Success."} | ({} if operation.status == "204" else {"content": success}),
             **{
                 status: {"description": _PROBLEMS[status], "content": _json("ProblemAnswer")}
                 for status in operation.problems
