@@ -1,7 +1,7 @@
 """The command line: what a person types, turned into settings and calls.
 
-Reading order: `options` (what the commands share), `server`, `simulate`, `credentials`. The invariant: nothing but the
-commands here reads arguments or the environment, and a mistake in them is one line, never a traceback.
+Reading order: `options` (what the commands share), `server`, `simulate`, `loadtest`, `credentials`. The invariant:
+nothing but the commands here reads arguments or the environment, and a mistake in them is one line, never a traceback.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import click
 
 from sensorcast import __version__
-from sensorcast.cli.credentials import keys, token
+from sensorcast.cli.credentials import keys, revoke, token
+from sensorcast.cli.loadtest import loadtest
 from sensorcast.cli.options import Commands
 from sensorcast.cli.server import run_demo, serve
 from sensorcast.cli.simulate import simulate
@@ -21,5 +22,5 @@ def main() -> None:
     """Take readings from sensors, keep them, and stream them to everybody who watches."""
 
 
-for _command in (serve, run_demo, simulate, keys, token):
+for _command in (serve, run_demo, simulate, loadtest, keys, token, revoke):
     main.add_command(_command)
