@@ -86,7 +86,6 @@ class Application:
                 store=self.store,
                 authenticator=self.auth.authenticator,
                 look=self.auth.look,
-                look=self.auth.look,
                 stats=self.service,
                 connections=self._connections_of,
                 reasons=self._reasons,

@@ -13,8 +13,9 @@ from sensorcast.auth import KeyRing, TokenVerifier, load_or_create_secret
 from sensorcast.cli import main
 from sensorcast.cli.credentials import open_store
 from sensorcast.errors import Unauthenticated
-from sensorcast.model import ApiKey
+from sensorcast.model import ApiKey, Revocation, RevocationKind, Scope
 from sensorcast.settings import Settings
+from tests.support.waiting import wait_until
 
 
 def _run(data: Path, *arguments: str) -> Result:
@@ -23,7 +24,7 @@ def _run(data: Path, *arguments: str) -> Result:
 
 async def _identify(data: Path, text: str) -> ApiKey:
     async with open_store(Settings(data=str(data))) as store:
-        return await KeyRing(store.find_key, 0.0, time.monotonic).identify(text)
+        return await KeyRing(store.find_key, 0.0, time.monotonic, now_s=time.time).identify(text)
 
 
 def test_a_created_key_identifies_its_organization(tmp_path: Path) -> None:
@@ -73,3 +74,52 @@ def test_a_data_folder_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = _run(tmp_path / "file", "keys", "list", "--org", "acme")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
+def test_scopes_and_end_of_a_key_are_what_was_asked(tmp_path: Path) -> None:
+    options = ("--scope", "read", "--scope", "ingest", "--ttl", "90d")
+    text = _run(tmp_path, "keys", "create", "--org", "acme", *options).stdout.strip()
+    key = asyncio.run(_identify(tmp_path, text))
+    assert key.scopes == {Scope.READ, Scope.INGEST}
+    assert key.expires_at_us is not None
+    assert (key.expires_at_us - key.created_at_us) == 90 * 86_400 * 1_000_000
+    assert "ingest,read  never used" in _run(tmp_path, "keys", "list", "--org", "acme").stdout
+
+
+def test_an_ended_key_holds_no_longer(tmp_path: Path) -> None:
+    text = _run(tmp_path, "keys", "create", "--org", "acme", "--ttl", "1s").stdout.strip()
+    wait_until(lambda: not asyncio.run(_is_good(tmp_path, text)), within_s=5, what="the key has ended")
+
+
+async def _is_good(data: Path, text: str) -> bool:
+    async with open_store(Settings(data=str(data))) as store:
+        try:
+            await KeyRing(store.find_key, 0.0, time.monotonic, now_s=time.time).identify(text)
+        except Unauthenticated:
+            return False
+        return True
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "subject"),
+    [
+        (("--user", "ada"), RevocationKind.USER, "ada"),
+        (("--token-id", "abc"), RevocationKind.TOKEN, "abc"),
+        (("--all",), RevocationKind.ORGANIZATION, ""),
+    ],
+)
+def test_a_revocation_is_stored(tmp_path: Path, options: tuple[str, ...], kind: RevocationKind, subject: str) -> None:
+    assert _run(tmp_path, "revoke", "--org", "acme", *options).exit_code == 0
+
+    async def stored() -> list[Revocation]:
+        async with open_store(Settings(data=str(tmp_path))) as store:
+            return await store.list_revocations("acme")
+
+    (found,) = asyncio.run(stored())
+    assert (found.kind, found.subject) == (kind, subject)
+    assert found.revoked_at_us / 1e6 == pytest.approx(time.time(), abs=60)
+
+
+@pytest.mark.parametrize("options", [(), ("--user", "a", "--all"), ("--user", ""), ("--token-id", "x" * 257)])
+def test_a_revocation_names_one_thing(tmp_path: Path, options: tuple[str, ...]) -> None:
+    assert _run(tmp_path, "revoke", "--org", "acme", *options).exit_code == 2
