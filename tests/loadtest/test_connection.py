@@ -88,6 +88,21 @@ async def test_a_connection_knows_that_it_was_lost(start_server: Callable[..., S
             await asyncio.sleep(0.01)
 
 
+async def test_a_connection_that_has_stopped_reading_gets_nothing_more(organization: Organization) -> None:
+    arrived: list[bytes] = []
+    target = Target.of(organization.server.url)
+    connection = await connect(target, organization.viewer_token, lambda _, payload: arrived.append(payload))
+    other = await connect(target, organization.viewer_token, lambda _, payload: arrived.append(b"other"))
+    connection.stop_reading()
+    await asyncio.to_thread(organization.post, reading("u1"))
+    async with asyncio.timeout(5):
+        while not arrived:
+            await asyncio.sleep(0.01)
+    assert arrived == [b"other"]
+    connection.close()
+    other.close()
+
+
 async def test_nobody_there_is_an_os_error() -> None:
     with pytest.raises(OSError, match=r"[Cc]onnect"):
         await connect(Target.of(f"http://127.0.0.1:{free_port()}"), "any", _ignore)

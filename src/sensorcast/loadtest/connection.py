@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Final, cast
@@ -136,6 +137,12 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
         self._fail(Refused("the connection ended while it was made", retry=True))
+
+    def stop_reading(self) -> None:
+        """Read no further, and let the kernel take little: as a client does that hangs."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
 
     def close(self) -> None:
         """End the connection."""

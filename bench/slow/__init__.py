@@ -1,0 +1,1 @@
+"""The suite of slow clients: `python -m bench.slow`."""
