@@ -23,6 +23,7 @@ async def test_the_past_is_delivered_whole() -> None:
         sender = Sender(client, server.url, "key")
         await run.send_past(_fleet(1_000.0, 60.0), sender, from_s=1_000.0, to_s=8_200.0, interval_s=60.0)
     assert sender.ledger.acknowledged == len(server.stored) == 6 * 120
+    assert {reading["source"] for reading in server.stored} == {"import"}
 
 
 async def test_live_delivers_everything_measured_although_the_server_stumbles() -> None:

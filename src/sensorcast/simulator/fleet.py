@@ -48,6 +48,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     battery: int | None = None
     signal_strength: int | None = None
     metrics: dict[str, float] = {}
+    source: str = "api"
 
 
 @dataclass(slots=True)

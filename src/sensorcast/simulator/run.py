@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from msgspec import structs
+
 from sensorcast.simulator.fleet import Fleet
 from sensorcast.simulator.sender import Sender
 
@@ -17,11 +19,11 @@ _PAST_CHUNK_S = 1_800.0
 
 
 async def send_past(fleet: Fleet, sender: Sender, *, from_s: float, to_s: float, interval_s: float) -> None:
-    """Deliver what the units measured before now, oldest first."""
+    """Deliver what the units measured before now, oldest first, as what it is: imported, not late."""
     at_s = from_s
     while at_s < to_s:
         at_s = min(to_s, at_s + _PAST_CHUNK_S)
-        sender.offer(fleet.measure(at_s, interval_s))
+        sender.offer(structs.replace(measured, source="import") for measured in fleet.measure(at_s, interval_s))
         await sender.flush()
 
 

@@ -35,8 +35,9 @@ test("a low battery, a weak signal and a deviation are warnings with their reaso
 });
 
 test("data that took half a minute to come is late, and soon forgotten", () => {
-  assert.equal(isLate(START_MS, START_MS + 31_000), true);
-  assert.equal(isLate(START_MS, START_MS + 3_000), false);
+  assert.equal(isLate(reading(), START_MS, START_MS + 31_000), true);
+  assert.equal(isLate(reading(), START_MS, START_MS + 3_000), false);
+  assert.equal(isLate(reading(0, { source: "import" }), START_MS, START_MS + 86_400_000), false);
   const fleet = new Fleet();
   const now = START_MS + 100_000;
   fleet.takeBatch("u", [reading(0), reading(40), reading(100)], now);

@@ -20,6 +20,14 @@ test("a token in the fragment is kept for the tab and removed from the address",
   assert.equal(takeToken({ ...location, hash: "#/" }, history, storage), "a.b.c");
 });
 
+test("a login link may lead to a view", () => {
+  const { location, history, storage, calls } = browser(`#token=a.b.c&view=${encodeURIComponent("/unit/a?range=24h")}`);
+  takeToken(location, history, storage);
+  assert.deepEqual(calls, [[null, "", "/#/unit/a?range=24h"]]);
+  takeToken({ ...location, hash: "#token=a.b.c&view=javascript:alert(1)" }, history, storage);
+  assert.deepEqual(calls[1], [null, "", "/"]);
+});
+
 test("an address of a view is left as it is", () => {
   const { location, history, storage, calls } = browser("#/unit/a?range=1h");
   keepToken(storage, "x.y.z");

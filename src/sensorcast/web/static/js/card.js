@@ -24,7 +24,7 @@ export class Card {
     this.state.setAttribute("role", "img");
     this.state.removeAttribute("aria-hidden");
     this.site = el("span", { class: "site", text: unit.site });
-    this.name = el("span", { class: "name", title: unit.id }, unit.name, this.site);
+    this.name = el("span", { class: "name", text: unit.name, title: unit.id });
     this.age = el("span", { class: "age" });
     this.figure = el("span");
     this.value = el("span", { class: "value" }, this.figure, el("small", { text: measureOf(unit.primary).unit }));
@@ -43,7 +43,7 @@ export class Card {
   }
 
   tileParts() {
-    this.foot = el("span", { class: "foot" }, this.facts, this.reason);
+    this.foot = el("span", { class: "foot" }, this.facts, this.reason, this.site);
     return [
       el("span", { class: "head" }, this.state, this.name, this.age),
       this.value,
@@ -53,6 +53,7 @@ export class Card {
   }
 
   rowParts() {
+    this.name.append(this.site);
     return [this.state, this.name, this.value, el("span", { class: "spark" }, this.canvas), this.reason, this.facts, this.age];
   }
 

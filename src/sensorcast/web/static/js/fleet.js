@@ -98,7 +98,7 @@ export class Fleet {
     const stepBefore = unit.recent.lastStep;
     for (const reading of readings) {
       const recordedAtMs = unit.take(reading);
-      if (isLate(recordedAtMs, nowMs)) {
+      if (isLate(reading, recordedAtMs, nowMs)) {
         unit.lateByMs = nowMs - unit.lateAtMs > STEP_MS ? nowMs - recordedAtMs : Math.max(unit.lateByMs, nowMs - recordedAtMs);
         unit.lateAtMs = nowMs;
       }

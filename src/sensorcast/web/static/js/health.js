@@ -9,6 +9,7 @@ export const STATE_LABELS = { offline: "Offline", warning: "Warning", stale: "St
 export const LOW_BATTERY = 15;
 export const WEAK_SIGNAL = -95;
 const LATE_MS = 30_000; // network and flush take about a second; half a minute means the device held data back
+const BROUGHT_IN = new Set(["import", "manual"]);
 const LATE_SHOWN_MS = 120_000;
 const STALE_AFTER = { intervals: 5, leastMs: 20_000 };
 const OFFLINE_AFTER = { intervals: 20, leastMs: 900_000 };
@@ -17,9 +18,9 @@ function isSilent(unit, nowMs, after) {
   return nowMs - unit.recordedAtMs > Math.max(after.leastMs, after.intervals * unit.intervalMs);
 }
 
-/** Whether a reading took so long from the device to here that it counts as late. */
-export function isLate(recordedAtMs, arrivedAtMs) {
-  return arrivedAtMs - recordedAtMs > LATE_MS;
+/** Whether a reading took so long from the device to here that it counts as late; what was brought in later is not. */
+export function isLate(reading, recordedAtMs, arrivedAtMs) {
+  return arrivedAtMs - recordedAtMs > LATE_MS && !BROUGHT_IN.has(reading.source);
 }
 
 /** Give `{state, reasons}` of a unit of the fleet. */

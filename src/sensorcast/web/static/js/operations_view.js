@@ -15,8 +15,8 @@ const FIGURES = [
   { key: "commit", label: "Commit duration", unit: "ms", digits: 2, charted: true, of: (a, b) => inMs(mean(a, b, "sensorcast_store_commit_seconds")), alarmAbove: 500 },
   { key: "connections", label: "Connections", unit: "", digits: 0, charted: true, of: (_, b) => total(b.samples, "sensorcast_connections") },
   { key: "bytes", label: "Sent to dashboards", unit: "kB/s", digits: 1, of: (a, b) => divided(rate(a, b, "sensorcast_outbound_bytes_total"), 1_000) },
-  { key: "conflated", label: "Batches conflated", unit: "", digits: 0, of: (_, b) => total(b.samples, "sensorcast_batches_conflated_total"), note: "newest only, for slow clients" },
-  { key: "cut", label: "Clients cut", unit: "", digits: 0, of: (_, b) => total(b.samples, "sensorcast_clients_cut_total"), note: "stopped reading" },
+  { key: "conflated", label: "Conflated for slow clients", unit: "", digits: 0, of: (_, b) => total(b.samples, "sensorcast_batches_conflated_total") },
+  { key: "cut", label: "Clients cut off", unit: "", digits: 0, of: (_, b) => total(b.samples, "sensorcast_clients_cut_total") },
   { key: "refused", label: "Handshakes refused", unit: "", digits: 0, of: (_, b) => total(b.samples, "sensorcast_handshakes_refused_total") },
   { key: "rejected", label: "Readings rejected", unit: "/s", digits: 1, of: (a, b) => rate(a, b, "sensorcast_ingest_readings_total", { outcome: "rejected" }), alarmAbove: 0 },
   { key: "queue", label: "Waiting for the store", unit: "", digits: 0, of: (_, b) => total(b.samples, "sensorcast_ingest_queue_readings") },
@@ -40,7 +40,6 @@ export class OperationsView {
       const value = el("span");
       const dd = el("dd", {}, value, el("small", { text: figure.unit }));
       const node = el("div", { class: "figure card" }, el("dt", { text: figure.label }), dd);
-      if (figure.note) node.append(el("p", { text: figure.note }));
       return { figure, value, node };
     });
     this.usage = el("dl", { class: "facts-list" });

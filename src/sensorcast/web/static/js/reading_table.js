@@ -29,7 +29,7 @@ export class ReadingTable {
     const nowMs = Date.now();
     const fresh = readings.filter((reading) => !known.has(reading.id));
     if (!fresh.length) return;
-    const marked = fresh.map((reading) => ({ reading, late: reading.late === true || isLate(Date.parse(reading.recordedAt), nowMs) }));
+    const marked = fresh.map((reading) => ({ reading, late: reading.late === true || isLate(reading, Date.parse(reading.recordedAt), nowMs) }));
     this.rows = [...this.rows, ...marked].sort((a, b) => (a.reading.recordedAt < b.reading.recordedAt ? 1 : -1)).slice(0, ROWS);
     this.changed = true;
   }

@@ -2,12 +2,17 @@
 
 const KEY = "sensorcast.token";
 
-/** Take a token from `#token=...`, and remove it from the address and the history; else give the one kept. */
+/**
+ * Take a token from `#token=...`, and remove it from the address and the history; else give the one kept.
+ * A login link may lead to a view: `#token=...&view=/unit/ID?range=24h`, the view escaped as in any address.
+ */
 export function takeToken(location, history, storage) {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const given = fragment.get("token");
   if (given) {
     storage.setItem(KEY, given);
-    history.replaceState(null, "", location.pathname + location.search);
+    const view = fragment.get("view");
+    history.replaceState(null, "", location.pathname + location.search + (view?.startsWith("/") ? `#${view}` : ""));
   }
   return given || storage.getItem(KEY);
 }
