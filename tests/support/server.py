@@ -25,10 +25,9 @@ from typing import Any
 import httpx
 
 from sensorcast import auth
-from sensorcast.app import DATABASE_NAME
+from sensorcast.app import open_store
 from sensorcast.model import ApiKey, Role
 from sensorcast.settings import Settings
-from sensorcast.store.sqlite import SqliteStore
 
 from .waiting import wait_until
 
@@ -63,6 +62,8 @@ class ServerProcess:
     folder: Path
     settings: Mapping[str, object] = field(default_factory=dict)
     command: Sequence[str] = ("serve",)
+    program: Sequence[str] = (sys.executable, "-m", "sensorcast")
+    """What runs the command; a test may put a tracer in front, or a fault inside."""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -75,6 +76,11 @@ class ServerProcess:
     def data(self) -> Path:
         """The data folder, kept over restarts."""
         return self.folder / "data"
+
+    @property
+    def store_settings(self) -> Settings:
+        """Settings with which to open the same store."""
+        return Settings(data=str(self.data), database_url=str(self.settings.get("database_url", "")))
 
     @property
     def output(self) -> Path:
@@ -92,7 +98,7 @@ class ServerProcess:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "sensorcast", *self.command, "--port", str(self.port), "--data", str(self.data)],
+                [*self.program, *self.command, "--port", str(self.port), "--data", str(self.data)],
                 cwd=self.folder,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -179,7 +185,7 @@ class Organization:
         return text
 
     async def _store_key(self, record: ApiKey) -> None:
-        store = SqliteStore(self.server.data / DATABASE_NAME, Settings())
+        store = open_store(self.server.store_settings)
         await store.open()
         try:
             await store.create_key(record)
