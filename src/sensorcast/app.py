@@ -21,6 +21,7 @@ from sensorcast.errors import ConfigurationError
 from sensorcast.ingest.http import IngestEndpoint
 from sensorcast.model import Identity
 from sensorcast.pipeline import Pipeline
+from sensorcast.quotas import Quotas
 from sensorcast.settings import Settings
 from sensorcast.store import Store
 from sensorcast.store.postgres import PostgresStore
@@ -64,6 +65,7 @@ class Application:
             clock_s=time.monotonic,
             on_revoked=self._cut_revoked,
         )
+        self.quotas = Quotas(settings, time.monotonic)
         self.stream = SensorStream(
             settings.latest_cache_units,
             buffer_max_readings=settings.buffer_max_readings,
@@ -71,21 +73,28 @@ class Application:
         )
         self.sockets = SocketServer(limits=Limits.from_settings(settings))
         self.gateway = Gateway(
-            self.sockets, stream=self.stream, authenticator=self.auth.authenticator, settings=settings, clock=clock_s
+            self.sockets,
+            stream=self.stream,
+            authenticator=self.auth.authenticator,
+            quotas=self.quotas,
+            settings=settings,
+            clock=clock_s,
         )
         self.service = SensorStreamService(
             self.gateway.namespace.hub,
             settings.flush_interval_ms / 1_000,
             stream=self.stream,
             batch_max_bytes=settings.batch_max_bytes,
+            outbound=self.quotas,
         )
         self._pipeline = Pipeline(self.store, self.service)
-        self._ingest = IngestEndpoint(self._pipeline, self.auth.keys, settings, clock_s)
+        self._ingest = IngestEndpoint(self._pipeline, self.auth.keys, settings, clock_s, quotas=self.quotas)
         self._web = application(
             Sources(
                 store=self.store,
                 authenticator=self.auth.authenticator,
                 look=self.auth.look,
+                quotas=self.quotas,
                 stats=self.service,
                 connections=self._connections_of,
                 reasons=self._reasons,

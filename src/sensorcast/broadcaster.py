@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -72,6 +72,18 @@ class ServiceStats(msgspec.Struct, frozen=True, kw_only=True):
     flush: FlushStats
 
 
+class Outbound(Protocol):
+    """What organizations may have sent for them; `quotas.Quotas` is one."""
+
+    def spend_outbound(self, organization_id: str, size_bytes: int) -> None:
+        """Note what was sent."""
+        ...
+
+    def in_debt(self) -> set[str]:
+        """Organizations whose readings stay in the buffer this time."""
+        ...
+
+
 class SensorStreamService:
     """Buffers readings and sends them to rooms. Embeddable: needs a hub and a running event loop, nothing else."""
 
@@ -82,15 +94,17 @@ class SensorStreamService:
         *,
         stream: SensorStream | None = None,
         batch_max_bytes: int = DEFAULT_BATCH_MAX_BYTES,
+        outbound: Outbound | None = None,
         now_us: Callable[[], int] = _epoch_us,
     ) -> None:
-        """`now_us` gives microseconds since 1970."""
+        """`now_us` gives microseconds since 1970; without `outbound`, organizations may send what they like."""
         self._hub = hub
         self._interval_s = flush_interval_s
         self.stream = SensorStream() if stream is None else stream
         self._batch_max_bytes = batch_max_bytes
         # Microseconds outrun batches, so a later start is above every number given before it; below 2**53 until 2255.
         self._next_seq = count(now_us()).__next__
+        self._outbound = outbound
         self._now_us = now_us
         self._flushes = 0
         self._turns: deque[_OrganizationFlush] = deque()
@@ -184,9 +198,11 @@ class SensorStreamService:
 
     def _begin(self, due: list[Rate], *, last: bool) -> _Round:
         """Take readings over from the buffer, and put their organizations into the turns."""
-        drained = self.stream.drain(keep=self._busy, all_late=last)
+        in_debt = self._outbound.in_debt() if self._outbound is not None and not last else set()
+        keep = self._busy | in_debt
+        drained = self.stream.drain(keep=keep, all_late=last)
         waiting = {organization_id for rate in due for organization_id in self.stream.rated.organizations(rate)}
-        for organization_id in waiting - self._busy - drained.keys():
+        for organization_id in waiting - keep - drained.keys():
             drained[organization_id] = OrganizationReadings(organization_id)
         # Small organizations first: they cost the large ones little, and never wait for them.
         begun = _Round()
@@ -202,7 +218,10 @@ class SensorStreamService:
         while begun.left:
             turn = self._turns.popleft()
             try:
-                self._pace.spend(next(turn.steps))
+                cost_bytes = next(turn.steps)
+                self._pace.spend(cost_bytes)
+                if self._outbound is not None and cost_bytes:
+                    self._outbound.spend_outbound(turn.readings.organization_id, cost_bytes)
             except StopIteration:
                 self._end(turn)
             except Exception as exc:

@@ -91,6 +91,12 @@ CREDENTIALS_REFUSED: Final = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+QUOTA_REFUSALS: Final = Counter(
+    "sensorcast_quota_refusals",
+    "Refusals because an organization used up its share: requests, readings, subscriptions.",
+    ["what"],
+    registry=REGISTRY,
+)
 SOCKETS_REVOKED: Final = Counter(
     "sensorcast_sockets_revoked", "Sockets cut because their credential was revoked.", registry=REGISTRY
 )

@@ -30,6 +30,11 @@ class TokenBucket:
             self._tokens -= tokens
         return wait_s
 
+    def spend(self, now_s: float, tokens: float) -> None:
+        """Take tokens, also more than there are; `wait_s(now_s, 0.0)` then tells when the debt is paid."""
+        self.wait_s(now_s)
+        self._tokens -= tokens
+
     def wait_s(self, now_s: float, tokens: float = 1.0) -> float:
         """Give the seconds until there are that many tokens, and take none; 0.0 when they are there."""
         elapsed_s = max(0.0, now_s - self._updated_s)

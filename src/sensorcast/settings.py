@@ -71,6 +71,18 @@ class Settings:
     )
     bad_credentials_burst: int = _setting(60, "Wrong credentials one address may send at once.", low=1)
 
+    # Shares: what one organization may take of this node
+    organization_requests_per_s: float = _setting(500.0, "Sustained HTTP requests a second.", low=0.001)
+    organization_requests_burst: int = _setting(2_000, "HTTP requests at once.", low=1)
+    organization_readings_per_s: float = _setting(50_000.0, "Sustained readings a second.", low=0.001)
+    organization_readings_burst: int = _setting(200_000, "Readings at once; never below `ingest_max_readings`.", low=1)
+    organization_subscriptions: int = _setting(200_000, "Rooms its sockets may be in, all together.", low=1)
+    organization_outbound_bytes_per_s: float = _setting(
+        512.0 * _MIB,
+        "Sustained bytes of batches a second; each delivery counts 8 KiB more for its own cost. Beyond it flushes wait.",
+        low=_KIB,
+    )
+
     # Ingestion
     ingest_body_max_bytes: int = _setting(1 * _MIB, "Largest ingest body on the wire.", low=_KIB)
     ingest_inflated_max_bytes: int = _setting(8 * _MIB, "Largest ingest body after gzip.", low=_KIB)

@@ -15,6 +15,7 @@ from sensorcast.auth import AuthService, mint_token
 from sensorcast.broadcaster import SensorStreamService
 from sensorcast.hub import Hub
 from sensorcast.model import Identity, Reading, Role, reading_id
+from sensorcast.quotas import Quotas
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite import SqliteStore
 from tests.support.identity import SECRET
@@ -30,6 +31,7 @@ class Door:
     store: SqliteStore
     service: SensorStreamService
     client: httpx.AsyncClient
+    quotas: Quotas
     reasons: list[str] = field(default_factory=list)
     connections: Counter[str] = field(default_factory=Counter)
 
@@ -70,11 +72,13 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     async def why_not() -> Sequence[str]:
         return reasons
 
+    quotas = Quotas(settings, lambda: NOW_S)
     auth = AuthService(settings, SECRET, store, now_s=lambda: NOW_S, clock_s=lambda: NOW_S)
     sources = web.Sources(
         store=store,
         authenticator=auth.authenticator,
         look=auth.look,
+        quotas=quotas,
         stats=service,
         connections=count,
         reasons=why_not,
@@ -82,5 +86,5 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     )
     transport = httpx.ASGITransport(web.application(sources), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
-        yield Door(store, service, client, reasons, connections)
+        yield Door(store, service, client, quotas, reasons, connections)
     await store.close()

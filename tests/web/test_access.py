@@ -47,3 +47,16 @@ async def test_statistics_of_an_organization_of_others_and_an_unknown_one_are_re
     unknown = await door.get("/api/stats", token=owner, organizationId="nobody")
     assert theirs.status_code == unknown.status_code == 403
     assert theirs.content == unknown.content
+
+
+async def test_an_organization_that_asks_too_often_is_told_to_wait(door: Door) -> None:
+    for _ in range(2_000):
+        door.quotas.take_request("acme")
+    answer = await door.get(_UNITS)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
+    assert (await door.get("/api/orgs/globex/units", token=door.token("globex"))).status_code == 200
+
+
+async def test_an_owner_sees_what_the_organization_uses(door: Door) -> None:
+    usage = (await door.get("/api/stats", token=door.token(role=Role.OWNER))).json()["usage"]
+    assert usage == {"requests": 1, "readings": 0, "outboundBytes": 0, "refused": 0, "subscriptions": 0}

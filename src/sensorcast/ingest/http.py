@@ -31,6 +31,7 @@ from sensorcast.metrics import INGEST_REQUESTS
 from sensorcast.model import ApiKey
 from sensorcast.model import Scope as KeyScope
 from sensorcast.pipeline import Pipeline
+from sensorcast.quotas import Quotas
 from sensorcast.rate import TokenBuckets
 from sensorcast.settings import Settings
 
@@ -50,11 +51,20 @@ class _ClientGone(Exception):
 class IngestEndpoint:
     """ASGI application of the one ingest route. `clock` gives seconds since 1970."""
 
-    def __init__(self, pipeline: Pipeline, keys: KeyRing, settings: Settings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        keys: KeyRing,
+        settings: Settings,
+        clock: Callable[[], float],
+        *,
+        quotas: Quotas | None = None,
+    ) -> None:
         self._pipeline = pipeline
         self._keys = keys
         self._settings = settings
         self._clock = clock
+        self._quotas = quotas or Quotas(settings, clock)
         self._rates = TokenBuckets(settings.ingest_requests_per_s, settings.ingest_burst_requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,6 +99,7 @@ class IngestEndpoint:
         if KeyScope.INGEST not in key.scopes:
             raise Forbidden("this key may not send readings", hint="Make one with the scope ingest.")
         self._check_rate(key)
+        self._quotas.take_request(key.organization_id)
         inflate = _check_content(headers)
         body = await self._read(headers, receive)
         if inflate:
@@ -96,6 +107,7 @@ class IngestEndpoint:
         organization_id = key.organization_id
         now_us = int(self._clock() * 1_000_000)
         items = readings_json.decode(body, organization_id=organization_id, now_us=now_us, settings=self._settings)
+        self._quotas.take_readings(organization_id, len(items))
         return _ENCODER.encode(await self._pipeline.accept(organization_id, items))
 
     def _check_rate(self, key: ApiKey) -> None:

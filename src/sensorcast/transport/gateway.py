@@ -14,6 +14,7 @@ import msgspec
 
 from sensorcast.errors import NotFound, SensorcastError
 from sensorcast.model import Identity, Room, is_valid_id
+from sensorcast.quotas import Quotas
 from sensorcast.settings import Settings
 from sensorcast.stream import SensorStream
 from sensorcast.stream.outgoing import UnitReading, readings_json, time_text, unit_reading
@@ -37,12 +38,14 @@ class Gateway:
         authenticator: Authenticator,
         settings: Settings,
         clock: Callable[[], float],
+        quotas: Quotas | None = None,
     ) -> None:
         self.namespace = server.namespace("/")
         self.admission = Admission(
             self.namespace, server.endpoint.wheel, authenticator=authenticator, settings=settings, clock=clock
         )
         self._stream = stream
+        self._quotas = quotas or Quotas(settings, clock)
         self._settings = settings
         self._flush_interval_s = settings.flush_interval_ms / 1_000
         self._clock = clock
@@ -51,6 +54,7 @@ class Gateway:
     def _register(self, namespace: Namespace) -> None:
         namespace.use(self._prepare)
         namespace.on_connect(self._connected)
+        namespace.on_disconnect(self._disconnected)
         namespace.on_slowed(self._slowed)
         namespace.on_restored(self._restored)
         namespace.on("get:latest")(self._get_latest)
@@ -63,11 +67,12 @@ class Gateway:
     # CONNECT
 
     def _prepare(self, socket: Socket, auth: dict[str, Any]) -> None:
+        membership: Membership = socket.data
         try:
             rate = wanted_rate(auth, self._flush_interval_s)
+            self._quotas.check_subscription(membership.identity.organization_id)
         except SensorcastError as exc:
             raise ConnectRefused(exc.message, {"code": exc.code}) from exc
-        membership: Membership = socket.data
         membership.rate = None if auth.get("stream") == "units" else rate
 
     def _connected(self, socket: Socket) -> None:
@@ -75,6 +80,9 @@ class Gateway:
         if membership.rate is not None:
             self._follow(socket, Room.organization(membership.identity), membership.rate)
         socket.emit("connection:ack", {"socketId": socket.id, "timestamp": self._now_text()})
+
+    def _disconnected(self, socket: Socket, _reason: str) -> None:
+        self._count_rooms(socket, 0)
 
     # Slow clients
 
@@ -113,6 +121,7 @@ class Gateway:
 
     def _subscribe(self, socket: Socket, room: Room, options: Any) -> dict[str, Any]:
         rate = wanted_rate(options, self._flush_interval_s)
+        self._quotas.check_subscription(socket.data.identity.organization_id)
         self._follow(socket, room, rate)
         if not isinstance(options, Mapping):
             return {"ok": True}
@@ -121,9 +130,16 @@ class Gateway:
     def _follow(self, socket: Socket, room: Room, rate: Rate) -> None:
         organization_room = Room.organization(socket.data.identity)
         follow(socket, room, rate, organization_room=organization_room, rooms_max=self._settings.rooms_per_socket)
+        self._count_rooms(socket, len(socket.rooms))
+
+    def _count_rooms(self, socket: Socket, rooms: int) -> None:
+        membership: Membership = socket.data
+        self._quotas.add_subscriptions(membership.identity.organization_id, rooms - membership.subscriptions)
+        membership.subscriptions = rooms
 
     def _unsubscribe(self, socket: Socket, room: Room, _options: Any) -> dict[str, Any]:
         unfollow(socket, room, organization_room=Room.organization(socket.data.identity))
+        self._count_rooms(socket, len(socket.rooms))
         return {"ok": True}
 
 

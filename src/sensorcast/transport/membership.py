@@ -28,7 +28,17 @@ _SLACK: Final = 64
 class Membership:
     """Who a socket is. Kept in `socket.data`."""
 
-    __slots__ = ("due_at_s", "ends_at_s", "identity", "is_warned", "moment", "rate", "slow_since", "socket")
+    __slots__ = (
+        "due_at_s",
+        "ends_at_s",
+        "identity",
+        "is_warned",
+        "moment",
+        "rate",
+        "slow_since",
+        "socket",
+        "subscriptions",
+    )
 
     def __init__(self, socket: Socket, identity: Identity, ends_at_s: float | None) -> None:
         self.identity = identity
@@ -39,6 +49,8 @@ class Membership:
         """At which it asked for its whole organization at CONNECT; None when it did not."""
         self.slow_since: str | None = None
         """When the client began to lose batches to newer ones; None while it keeps up."""
+        self.subscriptions = 0
+        """Rooms it is in, as far as its organization's share was told."""
         self.is_warned = False
         self.due_at_s: float | None = None
         """Seconds since 1970 at which to look next; the owner of the moments sets it."""

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from sensorcast.quotas import Quotas
 from sensorcast.store import KeyStore, ReadingStore, RevocationStore, SeriesStore
 from sensorcast.web import pages
 from sensorcast.web.access import Access, Authenticator
@@ -40,6 +41,7 @@ class Sources:
     stats: StatsSource
     look: Callable[[], Awaitable[None]]
     """Makes this node take note of what was revoked."""
+    quotas: Quotas
     connections: ConnectionCount
     reasons: Reasons
     clock_s: Callable[[], float]
@@ -48,13 +50,19 @@ class Sources:
 
 def routes(sources: Sources) -> list[BaseRoute]:
     """Give every route of this door."""
-    access = Access(sources.authenticator, sources.clock_s)
+    access = Access(sources.authenticator, sources.quotas, sources.clock_s)
     return [
         *Queries(sources.store, access).routes(),
         *Export(sources.store, access).routes(),
         *Charts(sources.store, access).routes(),
         *Credentials(sources.store, access, look=sources.look, clock_s=sources.clock_s).routes(),
-        *Operations(access, sources.stats, sources.connections, sources.reasons).routes(),
+        *Operations(
+            access,
+            stats=sources.stats,
+            quotas=sources.quotas,
+            connections=sources.connections,
+            reasons=sources.reasons,
+        ).routes(),
         *pages.routes(),
     ]
 

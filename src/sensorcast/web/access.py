@@ -15,6 +15,7 @@ from sensorcast.auth import OtherOrganization
 from sensorcast.auth.roles import Permission, check
 from sensorcast.errors import NotFound, Unauthenticated
 from sensorcast.model import Identity
+from sensorcast.quotas import Quotas
 from sensorcast.web.errors import UNKNOWN
 
 _SCHEME: Final = "bearer "
@@ -33,14 +34,16 @@ class Authenticator(Protocol):
 class Access:
     """Turns requests into identities."""
 
-    def __init__(self, authenticator: Authenticator, clock_s: Callable[[], float]) -> None:
+    def __init__(self, authenticator: Authenticator, quotas: Quotas, clock_s: Callable[[], float]) -> None:
         self._authenticator = authenticator
+        self._quotas = quotas
         self._clock_s = clock_s
 
     async def member(self, request: Request, permission: Permission = Permission.WATCH) -> Identity:
         """Give who asks about the organization in the path, and may.
 
-        Raises `Unauthenticated`, `NotFound` when it is not theirs, `Forbidden` when their role may not.
+        Raises `Unauthenticated`, `NotFound` when it is not theirs, `Forbidden` when their role may not,
+        `QuotaExceeded` when the organization asks too often.
         """
         try:
             identity = await self._prove(request, request.path_params["organization_id"])
@@ -56,12 +59,14 @@ class Access:
         return identity
 
     async def _prove(self, request: Request, organization_id: str | None) -> Identity:
-        return await self._authenticator.prove(
+        identity = await self._authenticator.prove(
             _credential(request),
             now_s=self._clock_s(),
             address=request.client.host if request.client else "",
             organization_id=organization_id,
         )
+        self._quotas.take_request(identity.organization_id)
+        return identity
 
 
 def _credential(request: Request) -> str:

@@ -49,6 +49,19 @@ class Flush(Answer, frozen=True):
     duration_ms: float
 
 
+class Usage(Answer, frozen=True):
+    """What the organization took of this node since its start; `subscriptions` are those of now.
+
+    `outboundBytes` counts each delivery with 8 KiB more for its own cost. `refused` is what was above its share.
+    """
+
+    requests: int
+    readings: int
+    outbound_bytes: int
+    refused: int
+    subscriptions: int
+
+
 class Stats(Answer, frozen=True):
     """What this node holds for the organization now."""
 
@@ -56,6 +69,7 @@ class Stats(Answer, frozen=True):
     cached_units: int
     buffer_keys: int
     connections: int
+    usage: Usage
     flush: Flush
 
 

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from sensorcast import __version__, metrics
 from sensorcast.broadcaster import ServiceStats
 from sensorcast.model import Identity
+from sensorcast.quotas import Quotas
 from sensorcast.web import answers
 from sensorcast.web.access import Access
 
@@ -42,9 +43,18 @@ class StatsSource(Protocol):
 class Operations:
     """Handlers for operators."""
 
-    def __init__(self, access: Access, stats: StatsSource, connections: ConnectionCount, reasons: Reasons) -> None:
+    def __init__(
+        self,
+        access: Access,
+        *,
+        stats: StatsSource,
+        quotas: Quotas,
+        connections: ConnectionCount,
+        reasons: Reasons,
+    ) -> None:
         self._access = access
         self._stats = stats
+        self._quotas = quotas
         self._connections = connections
         self._reasons = reasons
 
@@ -61,12 +71,20 @@ class Operations:
         """Answer what this node holds for the organization of an admin or owner."""
         identity = await self._access.operator(request)
         held = self._stats.get_stats(identity.organization_id)
+        used = self._quotas.usage(identity.organization_id)
         return answers.json_response(
             answers.Stats(
                 buffered_readings=held.buffered_readings,
                 cached_units=held.cached_units,
                 buffer_keys=held.buffer_keys,
                 connections=self._connections(identity),
+                usage=answers.Usage(
+                    requests=used.requests,
+                    readings=used.readings,
+                    outbound_bytes=used.outbound_bytes,
+                    refused=used.refused,
+                    subscriptions=used.subscriptions,
+                ),
                 flush=answers.Flush(
                     readings=held.flush.readings, units=held.flush.units, duration_ms=held.flush.duration_ms
                 ),
