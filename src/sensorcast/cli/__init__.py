@@ -11,6 +11,7 @@ import click
 from sensorcast import __version__
 from sensorcast.cli.credentials import keys, revoke, token
 from sensorcast.cli.loadtest import loadtest
+from sensorcast.cli.migrate import migrate
 from sensorcast.cli.options import Commands
 from sensorcast.cli.server import run_demo, serve
 from sensorcast.cli.simulate import simulate
@@ -22,5 +23,5 @@ def main() -> None:
     """Take readings from sensors, keep them, and stream them to everybody who watches."""
 
 
-for _command in (serve, run_demo, simulate, loadtest, keys, token, revoke):
+for _command in (serve, run_demo, simulate, loadtest, keys, token, revoke, migrate):
     main.add_command(_command)

@@ -104,7 +104,7 @@ class PostgresStore:
         self, organization_id: str, unit_id: str, *, measures: Sequence[str], start_us: int, end_us: int, bucket_us: int
     ) -> list[Bucket]:
         span = {"start_us": start_us, "end_us": end_us, "bucket_us": bucket_us}
-        return await self._query(
+        return await self.query(
             lambda connection: select_series(connection, (organization_id, unit_id), measures, **span)
         )
 
@@ -119,7 +119,7 @@ class PostgresStore:
         bucket_us: int,
     ) -> dict[str, list[float | None]]:
         span = {"start_us": start_us, "end_us": end_us, "bucket_us": bucket_us}
-        return await self._query(
+        return await self.query(
             lambda connection: select_samples(connection, organization_id, unit_ids, measure, **span)
         )
 
@@ -135,35 +135,39 @@ class PostgresStore:
         return failure
 
     async def create_key(self, key: ApiKey) -> None:
-        await self._change(lambda connection: credentials.insert_key(connection, key))
+        await self.change(lambda connection: credentials.insert_key(connection, key))
 
     async def find_key(self, key_id: str) -> ApiKey | None:
-        return await self._query(lambda connection: credentials.find_key(connection, key_id))
+        return await self.query(lambda connection: credentials.find_key(connection, key_id))
 
     async def list_keys(self, organization_id: str) -> list[ApiKey]:
-        return await self._query(lambda connection: credentials.list_keys(connection, organization_id))
+        return await self.query(lambda connection: credentials.list_keys(connection, organization_id))
 
     async def revoke_key(self, organization_id: str, key_id: str, *, now_us: int) -> bool:
-        return await self._change(
-            lambda connection: credentials.revoke_key(connection, organization_id, key_id, now_us)
-        )
+        return await self.change(lambda connection: credentials.revoke_key(connection, organization_id, key_id, now_us))
 
     async def note_key_uses(self, last_used_at_us: Mapping[str, int]) -> None:
-        await self._change(lambda connection: credentials.note_key_uses(connection, last_used_at_us))
+        await self.change(lambda connection: credentials.note_key_uses(connection, last_used_at_us))
 
     async def revoke(self, revocation: Revocation) -> None:
-        await self._change(lambda connection: credentials.revoke(connection, revocation))
+        await self.change(lambda connection: credentials.revoke(connection, revocation))
 
     async def revocations_since(self, number: int) -> list[Revocation]:
-        return await self._query(lambda connection: credentials.revocations_since(connection, number))
+        return await self.query(lambda connection: credentials.revocations_since(connection, number))
 
     async def list_revocations(self, organization_id: str) -> list[Revocation]:
-        return await self._query(lambda connection: credentials.list_revocations(connection, organization_id))
+        return await self.query(lambda connection: credentials.list_revocations(connection, organization_id))
 
     async def _select(self, sql: str, *bindings: Any) -> list[Reading]:
-        return [from_row(row) for row in await self._query(lambda connection: connection.fetch(sql, *bindings))]
+        return [from_row(row) for row in await self.query(lambda connection: connection.fetch(sql, *bindings))]
 
-    async def _query(self, query: Callable[[Any], Awaitable[T]]) -> T:
+    async def change(self, run: Callable[[Any], Awaitable[T]]) -> T:
+        """Do `run` in a transaction of its own, after the commit give what it returns."""
+        self._refuse_unless_open()
+        result: T = await self._writer.change(run)
+        return result
+
+    async def query(self, query: Callable[[Any], Awaitable[T]]) -> T:
         """Run a query on a connection of the pool. Raises `Unavailable` when too many wait or the server is away."""
         self._refuse_unless_open()
         if self._waiting >= _WAITING_QUERIES_MAX:
@@ -189,11 +193,6 @@ class PostgresStore:
         pool = self._refuse_unless_open()
         async with pool.acquire() as connection:
             return await query(connection)
-
-    async def _change(self, run: Callable[[Any], Awaitable[T]]) -> T:
-        self._refuse_unless_open()
-        result: T = await self._writer.change(run)
-        return result
 
     def _refuse_unless_open(self) -> Any:
         if self._pool is None:

@@ -1,0 +1,77 @@
+"""Everything in a SQLite database, in the order of its key: for a move to another store.
+
+The invariant: while it is open nobody else writes to the database, so a place in the order says exactly what came
+before it, today and after an interruption.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import apsw
+
+from sensorcast.errors import ConfigurationError
+from sensorcast.model import ApiKey, Reading, Revocation
+from sensorcast.store import sqlite_credentials as credentials
+from sensorcast.store.sqlite_file import open_failure, open_writer
+from sensorcast.store.sqlite_rows import SELECT_READING, from_row
+
+_PAGE: Final = (
+    f"{SELECT_READING}, r.unit_no FROM readings AS r JOIN units AS u USING (unit_no) "
+    "JOIN organizations AS o ON o.organization_no = u.organization_no "
+    "WHERE (r.unit_no, r.recorded_at_us, r.device_id) > (?, ?, ?) "
+    "ORDER BY r.unit_no, r.recorded_at_us, r.device_id LIMIT ?"
+)
+
+
+class Place(NamedTuple):
+    """Behind which reading to go on."""
+
+    unit_no: int
+    recorded_at_us: int
+    device_id: str
+
+
+START: Final = Place(-1, 0, "")
+
+
+class SqliteSource:
+    """One database, locked for other writers until `close`. Its methods block: call them in a thread."""
+
+    def __init__(self, path: Path, busy_timeout_ms: int) -> None:
+        if not path.exists():
+            raise ConfigurationError(f"there is no database {path}", hint="Name its folder with `data`.")
+        self.name = str(path.resolve())
+        try:
+            self._connection = open_writer(path, busy_timeout_ms)
+            self._connection.execute("BEGIN IMMEDIATE")
+        except apsw.Error as exc:
+            raise open_failure(exc, path) from exc
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._connection.close(force=True)
+
+    def count(self) -> int:
+        """How many readings there are."""
+        return int(self._connection.execute("SELECT count(*) FROM readings").get)
+
+    def page(self, behind: Place, limit: int) -> tuple[Place, list[Reading]]:
+        """Give the next readings behind a place, and the place behind them."""
+        rows: list[Any] = self._connection.execute(_PAGE, (*behind, limit)).fetchall()
+        readings = [from_row(row[:-1]) for row in rows]
+        if not readings:
+            return behind, readings
+        return Place(rows[-1][-1], readings[-1].recorded_at_us, readings[-1].device_id or ""), readings
+
+    def keys(self) -> list[ApiKey]:
+        """Every API key, of all organizations."""
+        owners: list[Any] = self._connection.execute(
+            "SELECT DISTINCT organization_id FROM api_keys ORDER BY 1"
+        ).fetchall()
+        return [key for (owner,) in owners for key in credentials.list_keys(self._connection, owner)]
+
+    def revocations(self) -> list[Revocation]:
+        """Every revocation, by number."""
+        return credentials.revocations_since(self._connection, -1)
