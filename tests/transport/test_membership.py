@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from sensorcast.model import Identity, Role
 from sensorcast.transport.membership import CHECK_S, EXPIRING_S, Deadlines, Membership
 from sensorcast.transport.wheel import TimerWheel
@@ -101,11 +103,12 @@ def test_a_renewed_socket_is_told_again() -> None:
     assert len(socket.told) == 2
 
 
-def test_of_renewals_little_is_kept() -> None:
+@pytest.mark.parametrize("step_s", [0.0, 1.0], ids=["of the same end", "of two ends in turn"])
+def test_of_renewals_little_is_kept(step_s: float) -> None:
     world = World()
     membership, socket = world.member(9_000.0)
     for number in range(2_000):
-        membership.renew(membership.identity, 9_000.0 - number % 2)
+        membership.renew(membership.identity, 9_000.0 - number % 2 * step_s)
         world.deadlines.arrange(membership)
     assert len(world.deadlines) < 100
     world.now_s = 9_000.0

@@ -60,6 +60,7 @@ def test_a_late_ping_moves_its_deadline_with_it() -> None:
 
 def test_with_a_timeout_longer_than_the_interval_a_quick_answer_keeps_the_interval() -> None:
     heartbeat = session(LONG_TIMEOUT, pinged_at_s=1.0)
+    assert heartbeat.next_due_s == 2.0
     heartbeat.receive(PONG, 1.1)
     # The entry in the wheel still stands where the ping put it, before the next one is due.
     assert heartbeat.due(2.0) is Due.NOTHING

@@ -75,6 +75,7 @@ def test_long_packets_are_compressed_with_the_rsv1_bit() -> None:
     frame = Frame(b"4" * DEFLATE_MIN_BYTES)
     assert frame.deflated[0] == 0xC1
     assert len(frame.deflated) < 30
+    assert not frame.deflated.endswith(b"\x00\x00\xff\xff")  # RFC 7692, 7.2.1: both sides leave them out
 
 
 def test_each_compressed_frame_can_be_read_without_those_before_it() -> None:

@@ -101,17 +101,10 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._end_request()
-        super().on_message_complete()
-
-    def handle_websocket_upgrade(self) -> None:
-        # The socket goes to another protocol, which has its own deadlines.
-        self._end_request()
-        super().handle_websocket_upgrade()
-
-    def _end_request(self) -> None:
+        # Also before an upgrade: the protocol that the socket goes to has deadlines of its own.
         self._stage = _Stage.NOTHING
         self._disarm()
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         if self._head_is_too_large():
