@@ -80,3 +80,10 @@ test("only admins and owners get to the operations view", async (t) => {
   await admin.getByRole("link", { name: "Operations" }).click();
   await admin.getByRole("heading", { name: "Operations" }).waitFor();
 });
+
+test("when the access of a token ends the page says so before, and asks for another one", async (t) => {
+  const page = await browser.open(t, await server.link("acme", { seconds: -26 })); // within the leeway of 30 s
+  await until("a warning", async () => /access ends|Access token/.test(`${await connection(page)} ${await page.locator("main").innerText()}`));
+  await page.getByRole("alert").waitFor({ timeout: 20_000 });
+  assert.match(await page.getByRole("alert").innerText(), /access|expired/i);
+});

@@ -23,6 +23,7 @@ test("the connection is said in words, with the countdown and the age of the dat
   assert.equal(statusText({ state: "live" }, 90_000, 0), "Live, newest data 1\u202fmin old");
   assert.equal(statusText({ state: "live" }, Number.POSITIVE_INFINITY, 0), "Live, no data yet");
   assert.equal(statusText({ state: "reconnecting", nextAtMs: 4_000 }, 500, 1_000), "Reconnecting in 3\u202fs");
+  assert.equal(statusText({ state: "live" }, 500, 1_000, 46_000), "Live, access ends in 45\u202fs");
   assert.equal(statusText({ state: "offline" }, 500, 0), "No network");
 });
 

@@ -53,6 +53,8 @@ export interface SensorReadingsBatch {
 export interface ServerToClientEvents {
   /** Once after each connect, also after a reconnect. */
   "connection:ack": (message: { socketId: string; timestamp: string }) => void;
+  /** The token ends in a minute: answer with `auth:refresh`, or the connection ends with it. */
+  "auth:expiring": (message: { exp: number }) => void;
   "sensor:readings:batch": (batch: SensorReadingsBatch) => void;
   /** This client does not read fast enough: from now on it gets only the newest batch of each unit. */
   "stream:degraded": (message: { since: string }) => void;
@@ -73,7 +75,11 @@ export type Subscribed =
 type Subscribe = (id: string, ...rest: [answer?: (answer: Subscribed) => void] | [rate: Rate, answer?: (answer: Subscribed) => void]) => void;
 type Unsubscribe = (id: string, answer?: (answer: Subscribed) => void) => void;
 
+export type Refreshed = { ok: true; exp: number } | { ok: false; error: { code: string; message: string } };
+
 export interface ClientToServerEvents {
+  /** Go on with a new token of the same user. */
+  "auth:refresh": (message: { token: string }, answer?: (answer: Refreshed) => void) => void;
   /** The newest reading of a unit; null for one never seen. */
   "get:latest": (unitId: string, answer: (reading: UnitReading | null) => void) => void;
   "get:latest:all": (answer: (readings: UnitReading[]) => void) => void;

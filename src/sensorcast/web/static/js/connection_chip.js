@@ -6,9 +6,10 @@ import { age } from "./format.js";
 const SILENT_MS = 10_000; // a live connection without data for this long is said to be so
 const LABELS = { connecting: "Connecting", degraded: "Slow connection, newest values only", offline: "No network" };
 
-/** Give the words for a status. Pure. */
-export function statusText({ state, nextAtMs }, newestAgeMs, nowMs) {
+/** Give the words for a status; `endsAtMs` is when access ends, if that is soon. Pure. */
+export function statusText({ state, nextAtMs }, newestAgeMs, nowMs, endsAtMs = null) {
   if (state === "live") {
+    if (endsAtMs !== null && endsAtMs > nowMs) return `Live, access ends in ${age(endsAtMs - nowMs)}`;
     if (!Number.isFinite(newestAgeMs)) return "Live, no data yet";
     return newestAgeMs < SILENT_MS ? "Live" : `Live, newest data ${age(newestAgeMs)} old`;
   }
@@ -23,9 +24,16 @@ export class ConnectionChip {
     this.now = node.querySelector(".connection-now");
     this.now.addEventListener("click", onNow);
     this.status = { state: "off" };
+    this.endsAtMs = null;
+  }
+
+  /** Say that access ends, and when. */
+  expireAt(atMs) {
+    this.endsAtMs = atMs;
   }
 
   show(status) {
+    if (status.state === "off") this.endsAtMs = null;
     this.status = status;
     this.el.hidden = status.state === "off";
     this.el.dataset.state = status.state;
@@ -33,9 +41,9 @@ export class ConnectionChip {
   }
 
   paint(newestAgeMs) {
-    const silent = this.status.state === "live" && newestAgeMs >= SILENT_MS;
-    this.el.dataset.state = silent ? "degraded" : this.status.state;
-    setText(this.text, statusText(this.status, newestAgeMs, Date.now()));
+    const worrying = this.status.state === "live" && (newestAgeMs >= SILENT_MS || this.endsAtMs !== null);
+    this.el.dataset.state = worrying ? "degraded" : this.status.state;
+    setText(this.text, statusText(this.status, newestAgeMs, Date.now(), this.endsAtMs));
     this.el.title = Number.isFinite(newestAgeMs) ? `Newest data is ${age(newestAgeMs)} old` : "";
   }
 }

@@ -52,6 +52,7 @@ class Session {
         batch: (unitId, readings) => this.takeBatch(unitId, readings),
         latest: (readings) => this.takeLatest(readings),
         reading: (reading) => this.fleet.takeLatest([reading], this.now()),
+        expiring: (atMs) => chip.expireAt(atMs),
         refused: (message) => leave(message),
       },
     });

@@ -133,9 +133,15 @@ async function readiness() {
   return { ...health, ...ready };
 }
 
-function usageOf(stats) {
+function usageOf({ usage, ...stats }) {
+  const counted = (value) => value.toLocaleString("en");
   return [
-    ["Connections", number(stats.connections, 0)],
+    ["Readings since the start", counted(usage.readings)],
+    ["Requests since the start", counted(usage.requests)],
+    ["Refused above its share", counted(usage.refused)],
+    ["Sent to dashboards", `${number(usage.outboundBytes / 1e6, 1)}\u202fMB`],
+    ["Connections", counted(stats.connections)],
+    ["Subscriptions", counted(usage.subscriptions)],
     ["Units with a newest reading", number(stats.cachedUnits, 0)],
     ["Readings in the last flush", number(stats.flush.readings, 0)],
     ["Units in the last flush", number(stats.flush.units, 0)],
