@@ -6,6 +6,7 @@ heartbeats only while the test waits in its `receive`; everything else is up to 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
+from weakref import WeakSet
 
 from . import frames
 from .wire import DEADLINE_S, ConnectionEnded, HttpReply, Wire, read_head, read_reply, request_head
@@ -109,8 +111,9 @@ class WebSocket:
 
     async def receive(self, *, deadline_s: float = DEADLINE_S) -> str | bytes:
         """The next Engine.IO packet that is not a heartbeat; heartbeats are answered."""
-        while (packet := await self.next_message(deadline_s=deadline_s)) == "2":
-            await self.send("3")
+        async with asyncio.timeout(deadline_s):
+            while (packet := await self.next_message(deadline_s=deadline_s)) == "2":
+                await self.send("3")
         return packet
 
     async def wait_closed(self, *, deadline_s: float = DEADLINE_S) -> Closed:
@@ -179,8 +182,9 @@ class Polling:
 
     async def receive(self) -> str:
         """The next packet that is not a heartbeat; heartbeats are answered."""
-        while (packet := await self.next_message()) == "2":
-            await self.send("3")
+        async with asyncio.timeout(DEADLINE_S):
+            while (packet := await self.next_message()) == "2":
+                await self.send("3")
         return packet
 
 
@@ -192,7 +196,7 @@ class Target:
     port: int
     host: str = "127.0.0.1"
     pid: int = 0
-    _wires: list[Wire] = field(default_factory=list)
+    _wires: WeakSet[Wire] = field(default_factory=WeakSet)  # the event loop holds those that are open
 
     @property
     def is_reference(self) -> bool:
@@ -205,7 +209,7 @@ class Target:
     async def connect(self) -> Wire:
         """A TCP connection on which nothing was sent yet."""
         wire = await Wire.open(self.host, self.port)
-        self._wires.append(wire)
+        self._wires.add(wire)
         return wire
 
     async def start_request(
@@ -266,7 +270,7 @@ class Target:
 
     def abort_all(self) -> None:
         """End every connection of the test."""
-        for wire in self._wires:
+        for wire in list(self._wires):
             wire.abort()
 
 

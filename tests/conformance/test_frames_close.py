@@ -103,7 +103,7 @@ async def test_unfinished_message_before_a_close_is_dropped(patient_server: Targ
 async def test_peer_that_ends_without_a_close_frame_is_let_go(patient_server: Target) -> None:
     websocket = await patient_server.websocket()
 
-    websocket.wire.transport.write_eof()
+    websocket.wire.finish()
 
     with pytest.raises(Closed):
         await websocket.next_message()

@@ -46,6 +46,13 @@ async def _post(client: WebSocket | Polling, packet: str) -> None:
     await client.post(packet)
 
 
+async def _leave_main(client: WebSocket | Polling) -> None:
+    """Disconnect, and wait for an answer to something later: the reference disconnects a tick after the packet."""
+    await client.send("41")
+    await client.send("40/random,")
+    assert await client.receive() == '44/random,{"message":"Invalid namespace"}'
+
+
 async def test_connects_to_the_main_namespace(client: WebSocket | Polling) -> None:
     await client.send("40")
 
@@ -196,10 +203,7 @@ async def test_disconnect_from_a_custom_namespace_leaves_the_main_one(client: We
 
 async def test_namespace_can_be_joined_again_under_a_new_id(client: WebSocket | Polling) -> None:
     first = await connect_namespace(client)
-    await client.send("41")
-    # The reference disconnects a tick later, and until then takes the CONNECT for a second one.
-    await client.send("40/random,")
-    assert await client.receive() == '44/random,{"message":"Invalid namespace"}'
+    await _leave_main(client)
 
     second = await connect_namespace(client)
 
@@ -254,7 +258,7 @@ async def test_two_connects_at_once_never_make_two_sockets(server: Target) -> No
 
 async def test_event_after_disconnect_is_never_answered(client: WebSocket | Polling, server: Target) -> None:
     await connect_namespace(client)
-    await client.send("41")
+    await _leave_main(client)
 
     await _post(client, '42["message","late"]')
 

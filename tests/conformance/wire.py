@@ -7,6 +7,7 @@ smallest HTTP client on top of it. Every wait ends by a deadline; nothing is ret
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -84,6 +85,12 @@ class Wire(asyncio.Protocol):
                     raise ConnectionEnded(f"with {bytes(self.received[:200])!r} unread")
                 self._changed.clear()
                 await self._changed.wait()
+
+    def finish(self) -> None:
+        """End our side of the connection only; harmless when the peer was faster."""
+        with contextlib.suppress(OSError):
+            if not self.ended:
+                self.transport.write_eof()
 
     def abort(self) -> None:
         """Vanish at once, unsent bytes lost."""

@@ -85,8 +85,7 @@ class Attack:
     async def _head(self) -> None:
         wire = await self._target.connect()
         await wire.send(mutations.head(self._random))
-        if not wire.ended:
-            wire.transport.write_eof()
+        wire.finish()
         try:
             status = str((await read_reply(wire)).status)
         except (ConnectionEnded, ValueError):
@@ -103,8 +102,7 @@ async def _fenced(websocket: WebSocket) -> str:
 
 
 async def _end_of(websocket: WebSocket) -> None:
-    if not websocket.wire.ended:
-        websocket.wire.transport.write_eof()
+    websocket.wire.finish()
     await websocket.wait_ended()
 
 
