@@ -22,6 +22,7 @@ from sensorcast.ingest.http import IngestEndpoint
 from sensorcast.model import Identity
 from sensorcast.pipeline import Pipeline
 from sensorcast.quotas import Quotas
+from sensorcast.retention import Retention
 from sensorcast.settings import Settings
 from sensorcast.store import Store
 from sensorcast.store.postgres import PostgresStore
@@ -101,6 +102,7 @@ class Application:
                 clock_s=clock_s,
             )
         )
+        self._retention = Retention(self.store, settings.retention_days, clock_s=clock_s)
         self._stopping = False
         self._requests_under_way = 0
         self._idle = asyncio.Event()
@@ -124,6 +126,7 @@ class Application:
         await self.auth.start()
         self.stream.warm(await self.store.latest(limit=self.settings.latest_cache_units))
         self.service.start()
+        self._retention.start()
         await self.sockets.__aenter__()
 
     async def drain(self) -> None:
@@ -143,6 +146,7 @@ class Application:
 
     async def stop(self) -> None:
         """Second half: close the store. Call `drain` first."""
+        await self._retention.stop()
         await self.auth.stop()
         await self.store.close()
 

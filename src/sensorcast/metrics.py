@@ -41,6 +41,9 @@ STORE_COMMIT_READINGS: Final = Histogram(
     buckets=(1, 5, 25, 100, 500, 1_000, 5_000, 20_000),
     registry=REGISTRY,
 )
+RETENTION_DELETED: Final = Counter(
+    "sensorcast_retention_deleted_readings", "Readings deleted because they were too old.", registry=REGISTRY
+)
 FLUSH_SECONDS: Final = Histogram(
     "sensorcast_flush_seconds", "Duration of one flush tick.", buckets=_FAST_S, registry=REGISTRY
 )
@@ -94,7 +97,7 @@ CREDENTIALS_REFUSED: Final = Counter(
 QUOTA_REFUSALS: Final = Counter(
     "sensorcast_quota_refusals",
     "Refusals because an organization used up its share: requests, readings, subscriptions.",
-    ["what"],
+    ["reason"],
     registry=REGISTRY,
 )
 SOCKETS_REVOKED: Final = Counter(

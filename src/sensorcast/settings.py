@@ -79,7 +79,7 @@ class Settings:
     organization_subscriptions: int = _setting(200_000, "Rooms its sockets may be in, all together.", low=1)
     organization_outbound_bytes_per_s: float = _setting(
         512.0 * _MIB,
-        "Sustained bytes of batches a second; each delivery counts 8 KiB more for its own cost. Beyond it flushes wait.",
+        "Sustained bytes of batches a second; a delivery counts 8 KiB more for its own cost. Beyond it flushes wait.",
         low=_KIB,
     )
 
@@ -95,6 +95,7 @@ class Settings:
     json_max_depth: int = _setting(8, "Deepest nesting of JSON from outside.", low=2, high=64)
     queue_max_readings: int = _setting(20_000, "Readings accepted and waiting for the store.", low=1)
     queue_max_bytes: int = _setting(64 * _MIB, "Bytes of readings accepted and waiting for the store.", low=_KIB)
+    retention_days: int = _setting(0, "Age after which readings are deleted; 0 keeps them for ever.", low=0)
     store_busy_timeout_ms: int = _setting(
         1_000, "Longest wait for another process that holds the database locked.", low=0, high=60_000
     )

@@ -7,6 +7,7 @@ database each time it is called.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -191,6 +192,19 @@ class ReadingStoreContract:
     async def test_a_foreign_cursor_is_an_invalid_request(self, store: Store, cursor: str) -> None:
         with pytest.raises(InvalidRequest, match="cursor"):
             await store.readings("acme", "u1", start_us=0, end_us=2**62, limit=1, cursor=cursor)
+
+    async def test_old_readings_are_deleted_in_steps_and_no_other(self, store: Store) -> None:
+        given = [reading("u2", number, id=str(uuid.UUID(int=number))) for number in range(5)]
+        ancient = [reading("u3", -number * 90 * 86_400 * SECOND_US) for number in range(3)]
+        await store.append([*series(30), *given, *ancient, reading("u4", 99 * SECOND_US)])
+        before_us, steps = T0_US + 20 * SECOND_US, 0
+        while await store.expire(before_us=before_us, limit=7):
+            steps += 1
+        assert 4 <= steps <= 9
+        assert await history(store) == series(30)[:19:-1]
+        left = [found.unit_id for found in await store.units("acme", after=None, limit=9)]
+        assert left == ["u1", "u4"]
+        assert await store.append([*series(1), *given]) == [STORED] * 6
 
     async def test_there_is_no_trouble_while_writes_work(self, store: Store) -> None:
         await store.append([reading()])

@@ -1,8 +1,9 @@
-"""Claims about CSV exports: complete, in the usual form, and harmless in a spreadsheet."""
+"""Claims about exports: complete, in the usual form, and harmless in a spreadsheet."""
 
 from __future__ import annotations
 
 import csv
+import json
 
 import pytest
 
@@ -42,3 +43,12 @@ def test_text_that_looks_like_a_formula_is_made_harmless(start: str) -> None:
 
 def test_numbers_stay_numbers() -> None:
     assert csv_lines([[-4.5, None, 'a "quoted", text']]) == '-4.5,,"a ""quoted"", text"\r\n'
+
+
+async def test_an_export_as_ndjson_holds_a_reading_a_line(door: Door) -> None:
+    await door.store_readings("fridge-a", range(5_000))
+    answer = await door.get(_PATH.replace(".csv", ".ndjson"))
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert len({line["id"] for line in lines}) == 5_000
+    assert lines[0] == (await door.get("/api/orgs/acme/units/fridge-a/latest")).json()

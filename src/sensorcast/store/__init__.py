@@ -93,6 +93,13 @@ class ReadingStore(Protocol):
         """
         ...
 
+    async def expire(self, *, before_us: int, limit: int) -> int:
+        """Delete about `limit` of the readings recorded before a time; give how many, 0 when there are none left.
+
+        A store that keeps readings in parts by time may delete whole parts at once.
+        """
+        ...
+
     async def trouble(self) -> str | None:
         """None when writes work; otherwise why they do not, for `/readyz`. Cheap enough to ask every second."""
         ...

@@ -20,6 +20,7 @@ from sensorcast.model import ApiKey, Reading, Revocation, Verdict
 from sensorcast.settings import Settings
 from sensorcast.store import Bucket, ReadingPage
 from sensorcast.store import postgres_credentials as credentials
+from sensorcast.store import postgres_expiry as expiry
 from sensorcast.store.cursors import FROM_THE_START, decode_cursor, encode_cursor
 from sensorcast.store.postgres_rows import SELECT_READING, from_row
 from sensorcast.store.postgres_series import select_samples, select_series
@@ -122,6 +123,16 @@ class PostgresStore:
         return await self.query(
             lambda connection: select_samples(connection, organization_id, unit_ids, measure, **span)
         )
+
+    async def expire(self, *, before_us: int, limit: int) -> int:
+        # Looked for on a connection of the pool, so that the writer spends its time on deleting only.
+        partition = await self.query(lambda connection: expiry.old_partition(connection, before_us))
+        if partition is not None:
+            return await self.change(lambda connection: expiry.drop(connection, partition, before_us, limit))
+        keys = await self.query(lambda connection: expiry.old_rows(connection, before_us, limit))
+        if not keys:
+            return 0
+        return await self.change(lambda connection: expiry.delete(connection, keys, before_us, limit))
 
     async def trouble(self) -> str | None:
         if self._pool is None:

@@ -90,6 +90,11 @@ def partition_name(number: int) -> str:
     return f"readings_{number}" if number >= 0 else f"readings_m{-number}"
 
 
+def partition_number(name: str) -> int:
+    """Give the number of a partition by the name of its table, with or without its schema."""
+    return int(name.rpartition("readings_")[2].replace("m", "-"))
+
+
 def _new_partition(name: str, number: int) -> str:
     # Attached rather than created in place: that waits for no query and no insert into other partitions.
     return (

@@ -23,7 +23,7 @@ from sensorcast.store import Bucket, ReadingPage
 from sensorcast.store import sqlite_credentials as credentials
 from sensorcast.store.cursors import FROM_THE_START, decode_cursor, encode_cursor
 from sensorcast.store.sqlite_file import open_failure, open_reader, translate
-from sensorcast.store.sqlite_rows import SELECT_READING, from_row
+from sensorcast.store.sqlite_rows import SELECT_READING, delete_old, from_row, units_with_old
 from sensorcast.store.sqlite_series import select_samples, select_series
 from sensorcast.store.sqlite_writer import SqliteWriter
 
@@ -116,6 +116,13 @@ class SqliteStore:
         return await self._query(
             lambda connection: select_samples(connection, organization_id, unit_ids, measure, **span)
         )
+
+    async def expire(self, *, before_us: int, limit: int) -> int:
+        # Looked for by a reader, so that the writer spends its time on deleting only.
+        units = await self._query(lambda connection: units_with_old(connection, before_us))
+        if not units:
+            return 0
+        return await self._change(lambda connection: delete_old(connection, units, before_us, limit))
 
     async def trouble(self) -> str | None:
         if self._readers is None:

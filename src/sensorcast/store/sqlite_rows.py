@@ -196,3 +196,23 @@ def _alike_sql(count: int) -> str:
         "SELECT group_concat(g.position) FROM given AS g CROSS JOIN readings AS r ON r.unit_no = g.unit_no "
         f"AND r.recorded_at_us = g.recorded_at_us AND r.device_id = g.device_id WHERE {equal}"
     )
+
+
+def units_with_old(connection: apsw.Connection, before_us: int) -> list[int]:
+    """Give the numbers of some units that have readings recorded before a time; one look-up per unit."""
+    sql = (
+        "SELECT unit_no FROM units AS u WHERE EXISTS "
+        "(SELECT 1 FROM readings AS r WHERE r.unit_no = u.unit_no AND r.recorded_at_us < ?) LIMIT 100"
+    )
+    return [int(unit_no) for (unit_no,) in connection.execute(sql, (before_us,))]
+
+
+def delete_old(connection: apsw.Connection, unit_numbers: Sequence[int], before_us: int, limit: int) -> int:
+    """Delete readings of these units recorded before a time, `limit` at most; give how many."""
+    key = "unit_no, recorded_at_us, device_id"
+    sql = (
+        f"DELETE FROM readings WHERE ({key}) IN (SELECT {key} FROM readings "  # noqa: S608 our names
+        "WHERE unit_no IN (SELECT value FROM json_each(?)) AND recorded_at_us < ? LIMIT ?)"
+    )
+    connection.execute(sql, (msgspec.json.encode(list(unit_numbers)).decode(), before_us, limit))
+    return int(connection.changes())

@@ -1,4 +1,4 @@
-"""A unit's history as CSV, streamed page by page.
+"""A unit's history as CSV or NDJSON, streamed page by page.
 
 The invariant: memory does not grow with the length of the history, and a cell never starts with a character that a
 spreadsheet would take for a formula.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -18,11 +18,13 @@ from starlette.routing import Route
 
 from sensorcast.model import Reading, format_time
 from sensorcast.store import ReadingPage, ReadingStore
+from sensorcast.stream.outgoing import unit_reading
 from sensorcast.web import parameters
 from sensorcast.web.access import Access
 from sensorcast.web.queries import READINGS_PATH, unit_id_of
 
 EXPORT_PATH: Final = READINGS_PATH + ".csv"
+NDJSON_PATH: Final = READINGS_PATH + ".ndjson"
 HEADER: Final = (
     *("recordedAt", "unitId", "deviceId", "temperature", "humidity", "battery", "signalStrength"),
     *("metrics", "source", "id", "receivedAt"),
@@ -31,6 +33,8 @@ _PAGE_READINGS: Final = 2_000
 _SPAN: Final = frozenset({"start", "end"})
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
+
+_EncodePage = Callable[[Sequence[Reading]], bytes]
 
 
 class Export:
@@ -42,27 +46,42 @@ class Export:
 
     def routes(self) -> list[Route]:
         """Give the routes to mount."""
-        return [Route(EXPORT_PATH, self.readings)]
+        return [Route(EXPORT_PATH, self.csv), Route(NDJSON_PATH, self.ndjson)]
 
-    async def readings(self, request: Request) -> Response:
-        """Answer every reading of a unit within a span, newest first."""
+    async def csv(self, request: Request) -> Response:
+        """Answer every reading of a unit within a span, newest first, as CSV."""
+        return await self._answer(request, "csv", "text/csv", csv_lines([HEADER]).encode(), _csv_page)
+
+    async def ndjson(self, request: Request) -> Response:
+        """Answer every reading of a unit within a span, newest first, a JSON object a line."""
+        return await self._answer(request, "ndjson", "application/x-ndjson", b"", _ndjson_page)
+
+    async def _answer(
+        self, request: Request, extension: str, media_type: str, head: bytes, encode: _EncodePage
+    ) -> Response:
         identity, unit_id = await self._access.member(request), unit_id_of(request)
         parameters.check_names(request.query_params, _SPAN)
         span_us = parameters.span_us(request.query_params)
         # The first page is read before the answer starts, so that trouble with the store is still an error answer.
         first = await self._page(identity.organization_id, unit_id, span_us, None)
         return StreamingResponse(
-            self._lines(first, identity.organization_id, unit_id, span_us),
-            media_type="text/csv",
-            headers={"Content-Disposition": f'attachment; filename="{unit_id.replace(":", "_")}.csv"'},
+            self._pages(first, identity.organization_id, unit_id, span_us, head, encode),
+            media_type=media_type,
+            headers={"Content-Disposition": f'attachment; filename="{unit_id.replace(":", "_")}.{extension}"'},
         )
 
-    async def _lines(
-        self, page: ReadingPage, organization_id: str, unit_id: str, span_us: tuple[int, int]
-    ) -> AsyncIterator[str]:
-        yield csv_lines([HEADER])
+    async def _pages(
+        self,
+        page: ReadingPage,
+        organization_id: str,
+        unit_id: str,
+        span_us: tuple[int, int],
+        head: bytes,
+        encode: _EncodePage,
+    ) -> AsyncIterator[bytes]:
+        yield head
         while True:
-            yield csv_lines([_row(reading) for reading in page.readings])
+            yield encode(page.readings)
             if page.next_cursor is None:
                 return
             page = await self._page(organization_id, unit_id, span_us, page.next_cursor)
@@ -73,6 +92,14 @@ class Export:
         return await self._store.readings(
             organization_id, unit_id, start_us=span_us[0], end_us=span_us[1], limit=_PAGE_READINGS, cursor=cursor
         )
+
+
+def _csv_page(readings: Sequence[Reading]) -> bytes:
+    return csv_lines([_row(reading) for reading in readings]).encode()
+
+
+def _ndjson_page(readings: Sequence[Reading]) -> bytes:
+    return _ENCODER.encode_lines(map(unit_reading, readings))
 
 
 def csv_lines(rows: Sequence[Sequence[object]]) -> str:

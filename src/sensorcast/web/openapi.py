@@ -170,6 +170,14 @@ OPERATIONS: Final = (
         media_type="text/csv",
     ),
     Operation(
+        path=export.NDJSON_PATH,
+        summary="History of a unit as NDJSON, a reading a line, newest first",
+        credential="token",
+        query=_SPAN,
+        problems=_LOOKUP,
+        media_type="application/x-ndjson",
+    ),
+    Operation(
         path=series.SERIES_PATH,
         summary="History of a unit made small, for charts: lowest, highest and mean value per bucket of time",
         answer="Series",
