@@ -1,0 +1,1 @@
+"""The growth suite: `python -m bench.growth`."""

@@ -1,0 +1,1 @@
+"""The suite of the herd: `python -m bench.herd`."""
