@@ -74,6 +74,18 @@ test("after a server restart the page reconnects by itself and fills the gap", a
   await until("the chart has every reading once", async () => (await page.locator(".chart").first().getAttribute("data-points")) === "6");
 });
 
+test("while the server is away the page says since when, and units are not blamed for it", async (t) => {
+  await server.post("away", measured("fridge-1", { temperature: 4 }));
+  const page = await browser.open(t, await server.link("away"));
+  await card(page, "fridge-1").waitFor();
+  await server.kill();
+  await page.getByText(/as of \d\d:\d\d:\d\d, not connected/).waitFor();
+  await page.evaluate(() => { location.hash = "#/unit/fridge-1?range=15m"; });
+  await page.getByText("as soon as the server can be reached").waitFor();
+  await server.run();
+  await until("the history is there", async () => (await page.locator(".chart").first().getAttribute("data-points")) === "1", 30_000);
+});
+
 test("a tab that slept catches up without a flood", async (t) => {
   await server.post("sleepy", measured("fridge-1", { temperature: 1 }));
   const page = await browser.open(t, await server.link("sleepy"));

@@ -39,6 +39,22 @@ for (const width of [320, 390, 768]) {
   });
 }
 
+test("the bar of a phone holds everything, also while reconnecting", async (t) => {
+  const own = await Server.start();
+  t.after(() => own.close());
+  await own.post("acme", measured("harbour.fridge-01"));
+  const page = await browser.open(t, await own.link(["acme", "an-organization-with-a-long-name"], { role: "owner" }), { width: 320, height: 700 });
+  await card(page, "harbour.fridge-01").waitFor();
+  await own.kill();
+  await page.getByRole("button", { name: "Now" }).waitFor();
+  await page.getByText("not connected").waitFor();
+  assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 320);
+  const outside = await page.locator(".bar-end > *:visible").evaluateAll((parts) => parts.filter((part) => part.getBoundingClientRect().right > 320).length);
+  assert.equal(outside, 0);
+  await own.run();
+  await page.getByText("live", { exact: false }).first().waitFor();
+});
+
 /** Runs in the page: give texts whose contrast with what is behind them is below WCAG AA. */
 function faintTexts() {
   const channel = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);

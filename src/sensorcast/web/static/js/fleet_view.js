@@ -2,7 +2,7 @@
 
 import { grouped, SORTS } from "./arrange.js";
 import { el, icon, setText } from "./dom.js";
-import { count } from "./format.js";
+import { clock, count } from "./format.js";
 import { STATE_LABELS, STATES } from "./health.js";
 import { UnitList } from "./unit_list.js";
 
@@ -93,9 +93,9 @@ export class FleetView {
   }
 
   /** Show how the fleet is now; `dirty` are the units with new readings, null means all. */
-  paint({ counts, dirty, nowMs }) {
+  paint({ counts, dirty, nowMs, isConnected }) {
     this.nowMs = nowMs;
-    this.paintSummary(counts);
+    this.paintSummary(counts, isConnected);
     if (this.isOutOfDate(counts, nowMs)) {
       this.arrangedMs = nowMs;
       this.arrange();
@@ -112,14 +112,15 @@ export class FleetView {
     return due;
   }
 
-  paintSummary(counts) {
+  paintSummary(counts, isConnected) {
     const all = this.fleet.units.size;
     const troubled = counts.offline + counts.warning + counts.stale;
     setText(this.heading, headingOf(all, troubled));
     const sites = new Set([...this.fleet.units.values()].map((unit) => unit.site));
     sites.delete("");
     const places = sites.size ? ` at ${count(sites.size, "site")}` : "";
-    setText(this.subline, all ? `${count(all, "unit")}${places}, updated every second` : "Units appear here with their first reading.");
+    const from = isConnected ? "live" : `as of ${clock(this.nowMs)}, not connected`;
+    setText(this.subline, all ? `${count(all, "unit")}${places}, ${from}` : "Units appear here with their first reading.");
     for (const state of STATES) {
       setText(this.countButtons[state].number, counts[state].toLocaleString("en"));
       this.countButtons[state].button.dataset.count = counts[state];

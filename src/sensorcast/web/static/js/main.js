@@ -44,11 +44,12 @@ class Session {
     this.dirty = new Set();
     this.loader = new Loader(this.api, () => this.repaint(null));
     this.connects = 0;
+    this.lostAtMs = null;
     this.live = new Live({
       token,
       organizationId: this.organizationId,
       on: {
-        status: (status) => showStatus(status),
+        status: (status) => this.takeStatus(status),
         batch: (unitId, readings) => this.takeBatch(unitId, readings),
         latest: (readings) => this.takeLatest(readings),
         reading: (reading) => this.fleet.takeLatest([reading], this.now()),
@@ -62,6 +63,18 @@ class Session {
 
   now() {
     return Date.now() + this.live.clockOffsetMs;
+  }
+
+  /** The moment that what is shown is about: now, or when the connection was lost. Silence since then is ours. */
+  shownMs() {
+    return this.lostAtMs ?? this.now();
+  }
+
+  takeStatus(status) {
+    const connected = status.state === "live" || status.state === "degraded";
+    if (connected) this.lostAtMs = null;
+    else if (this.connects > 0) this.lostAtMs ??= this.now();
+    showStatus(status);
   }
 
   takeBatch(unitId, readings) {
@@ -103,12 +116,12 @@ class Session {
   }
 
   paint() {
-    const nowMs = this.now();
+    const nowMs = this.shownMs();
     this.counts = this.fleet.check(nowMs);
-    chip.paint(nowMs - this.fleet.newestMs);
+    chip.paint(this.now() - this.fleet.newestMs);
     announcer.health(this.fleet.units.size, this.counts, nowMs);
     const dirty = this.paintAll ? null : this.dirty;
-    view.paint?.({ counts: this.counts, dirty, nowMs, offsetMs: this.live.clockOffsetMs });
+    view.paint?.({ counts: this.counts, dirty, nowMs, isConnected: this.lostAtMs === null, offsetMs: this.live.clockOffsetMs });
     this.paintAll = false;
     this.dirty = new Set();
   }

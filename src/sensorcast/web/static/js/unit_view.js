@@ -47,12 +47,19 @@ export class UnitView {
         el("section", { class: "panel card" }, el("h2", { text: "Device" }), this.facts)));
   }
 
-  async mount() {
+  mount() {
+    return this.load();
+  }
+
+  /** Load the last readings and the history; also after a reconnect, when whatever was missed is in there. */
+  async load() {
     try {
       const { readings } = await this.api.get(unitPath(this.unitId, "readings"), { limit: 50 });
       this.table.fill(readings);
-      this.measures = measuresIn(readings);
-      this.makeCharts();
+      if (!this.measures.length) {
+        this.measures = measuresIn(readings);
+        this.makeCharts();
+      }
       await this.reload();
     } catch (error) {
       this.failed(error);
@@ -96,18 +103,15 @@ export class UnitView {
   failed(error) {
     if (error.name === "AbortError") return;
     this.problem.hidden = false;
-    setText(this.problem, error.status === 404 ? "There is no unit of this name in this organization." : `The history cannot be loaded: ${error.message}`);
+    setText(this.problem, problemText(error));
   }
 
   serverNow() {
     return Date.now() + (this.offsetMs ?? 0);
   }
 
-  /** After a reconnect: whatever was missed is in the history. */
-  async caughtUp() {
-    const { readings } = await this.api.get(unitPath(this.unitId, "readings"), { limit: 50 });
-    this.table.fill(readings);
-    await this.reload();
+  caughtUp() {
+    return this.load();
   }
 
   takeBatch(unitId, readings) {
@@ -196,6 +200,11 @@ export class UnitView {
     el("a", { href: address, download: `${this.unitId.replaceAll(":", "_")}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
   }
+}
+
+function problemText(error) {
+  if (error.status === 404) return "There is no unit of this name in this organization.";
+  return error.status ? `The history cannot be loaded: ${error.message}` : "The history is loaded as soon as the server can be reached.";
 }
 
 /** Give every measure that any of some readings has, in the order of the first that has most. */
