@@ -42,7 +42,8 @@ function operation(path, method, described, components) {
     article.append(table(described.parameters.map(({ name, in: where, description }) => [name, description || where])));
   }
   article.append(...schemaBlock("Body", described.requestBody?.content, components));
-  article.append(...schemaBlock("Answer", described.responses["200"].content, components));
+  const [, success] = Object.entries(described.responses).find(([status]) => status.startsWith("2"));
+  article.append(...schemaBlock("Answer", success.content, components));
   article.append(element("h3", "Answers"));
   article.append(table(Object.entries(described.responses).map(([status, { description }]) => [status, description])));
   return article;
