@@ -141,7 +141,6 @@ def bounds_text(schema: Mapping[str, Any]) -> str:
 
 def events_page(table: Table) -> str:
     """Every Socket.IO event, both ways."""
-    multiples = ", ".join(map(str, MULTIPLES[:-1])) + f" or {MULTIPLES[-1]}"
     asked = [(f"`{name}`", *CLIENT_EVENTS[name]) for name in handled_events()]
     return f"""# Socket.IO events
 
@@ -190,18 +189,7 @@ by a newer one of its unit. Answers to what the client asked are never left out.
 The client has caught up, and has the newest batch of every unit. What it missed in between is in the history from
 `since` to `until`. One that stays behind is cut instead, and reconnects.
 
-## Rates
-
-Who does not want every batch says so: `subscribe:unit(unitId, {{maxRateHz?, mode?}})`, the same for sites and the
-organization, or `auth: {{maxRateHz?, mode?}}` for the organization stream that begins with the connection.
-
-- `maxRateHz`: how many batches of a unit a second there may be. Rounded down, so that all who chose alike share one
-  encoding, to a batch every {multiples} flush intervals; a wish below the slowest gets the slowest.
-- `mode`: what a batch carries of the readings since the last one, `"all"` (default) or only the `"latest"`.
-
-The answer tells what it has become. Subscribing again replaces the rate. A socket that follows its whole organization
-gets each unit at that rate, whatever it subscribes to besides; to choose unit by unit, connect with `stream: "units"`.
-
+{rates_section()}
 ## From the client
 
 Each is answered through the acknowledgement callback where one is given, and harmless without one or with
@@ -225,6 +213,23 @@ def _nobody(settings: Settings) -> Authenticator:
         attempts=attempts,
         revocations=Revocations(),
     )
+
+
+def rates_section() -> str:
+    """How to ask for less than everything."""
+    multiples = ", ".join(map(str, MULTIPLES[:-1])) + f" or {MULTIPLES[-1]}"
+    return f"""## Rates
+
+Who does not want every batch says so: `subscribe:unit(unitId, {{maxRateHz?, mode?}})`, the same for sites and the
+organization, or `auth: {{maxRateHz?, mode?}}` for the organization stream that begins with the connection.
+
+- `maxRateHz`: how many batches of a unit a second there may be. Rounded down, so that all who chose alike share one
+  encoding, to a batch every {multiples} flush intervals; a wish below the slowest gets the slowest.
+- `mode`: what a batch carries of the readings since the last one, `"all"` (default) or only the `"latest"`.
+
+The answer tells what it has become. Subscribing again replaces the rate. A socket that follows its whole organization
+gets each unit at that rate, whatever it subscribes to besides; to choose unit by unit, connect with `stream: "units"`.
+"""
 
 
 def handled_events() -> list[str]:
