@@ -82,7 +82,6 @@ async def test_second_head_that_drips_is_ended_on_time(target: Target) -> None:
     assert await _seconds_until_ended(wire, b"a") < HEADER_TIMEOUT_S + LATE_S
 
 
-@pytest.mark.xfail(strict=True, reason="a refused request keeps its connection for as long as its body does not come")
 @pytest.mark.parametrize("path", ["/api/ingest/readings", "/nothing"])
 async def test_refused_request_whose_body_never_comes_is_ended(target: Target, path: str) -> None:
     wire = await target.connect()

@@ -213,6 +213,16 @@ async def test_a_body_of_exactly_the_limit_is_taken(door: Door) -> None:
     assert len(door.messages[0]) == 999
 
 
+async def test_a_body_is_not_read_beyond_the_end_of_its_session(door: Door) -> None:
+    slow = Request(SESSION, method="POST", body=[])
+    task = slow.start(door.app)
+    await asyncio.sleep(0)
+    door.server.endpoint.connections["s0"].close("ping timeout")
+    async with asyncio.timeout(5):
+        await task
+    assert slow.status == 400
+
+
 async def test_a_client_that_hangs_up_in_its_body_ends_its_session(door: Door) -> None:
     request = Request(SESSION, method="POST", body=[])
     request.leave()

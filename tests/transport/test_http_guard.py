@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from sensorcast.settings import Settings
+from sensorcast.transport import http_guard
 from sensorcast.transport.http_guard import guarded_http_class
 from tests.conformance.wire import Wire
 from tests.support.uvicorn import running
@@ -160,6 +161,35 @@ async def test_a_dripping_body_wins_no_time(port: int) -> None:
         dripping = asyncio.create_task(drip(wire))
         assert await wire.take_all() == b""
         dripping.cancel()
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    """Answer without a look at the body."""
+    await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def test_a_refused_request_whose_body_does_not_come_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_guard, "UNREAD_BODY_S", 0.2)
+    async with running(refuse, http=guarded_http_class(Settings())) as port, connection(port) as wire:
+        await wire.send(POST + b"x")
+        assert await wire.take_through(b"\r\n\r\n")
+        dripping = asyncio.create_task(drip(wire))
+        started_s = time.monotonic()
+        assert await wire.take_all() == b""
+        assert time.monotonic() - started_s < 3
+        dripping.cancel()
+
+
+async def test_a_refused_request_whose_body_comes_keeps_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_guard, "UNREAD_BODY_S", 0.2)
+    async with running(refuse, http=guarded_http_class(Settings())) as port, connection(port) as wire:
+        for _ in range(3):
+            await wire.send(POST + b"x")
+            assert await wire.take_through(b"\r\n\r\n")
+            await wire.send(b"x" * 99)
+            await asyncio.sleep(0.1)
+        assert not wire.ended
 
 
 async def test_a_kept_connection_is_not_ended_by_the_time_of_the_request_before(port: int) -> None:

@@ -1,8 +1,8 @@
 """HTTP long-polling, inbound: the ASGI application at an endpoint's path.
 
 Owns the reading of polling requests and the form of their answers. The invariants: a body is never read beyond
-`max_payload_bytes`, overlapping GETs or POSTs of one session end it, and a refused request says why in Engine.IO's form
-`{"code", "message"}`.
+`max_payload_bytes` or the end of its session, overlapping GETs or POSTs of one session end it, and a refused request
+says why in Engine.IO's form `{"code", "message"}`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from sensorcast.transport.connection import Connection
 from sensorcast.transport.endpoint import Endpoint
 from sensorcast.transport.origin import PREFLIGHT_HEADERS, cors_headers
 from sensorcast.transport.polling import PollingCarrier
-from sensorcast.wire.engineio import BAD_METHOD, BAD_REQUEST, FORBIDDEN_ORIGIN, Refusal, decode_payload
+from sensorcast.wire.engineio import (
+    BAD_METHOD,
+    BAD_REQUEST,
+    FORBIDDEN_ORIGIN,
+    UNKNOWN_SESSION,
+    Refusal,
+    decode_payload,
+)
 from sensorcast.wire.errors import WireError
 
 Scope = MutableMapping[str, Any]
@@ -88,22 +95,26 @@ class PollingRequests:
 
     async def _push(self, connection: Connection, headers: dict[str, str], receive: Receive, answer: _Answer) -> None:
         carrier = connection.carrier
-        if not isinstance(carrier, PollingCarrier) or carrier.pushing:
+        if not isinstance(carrier, PollingCarrier) or carrier.is_pushed:
             connection.close(f"{reasons.PROTOCOL_ERROR}: overlapping posts")
             await answer.refuse(BAD_REQUEST)
             return
-        carrier.pushing = True
+        reading = asyncio.ensure_future(_read(headers, receive, self._endpoint.limits.timing.max_payload_bytes))
         try:
-            await self._take(connection, headers, receive, answer)
+            either: tuple[asyncio.Future[Any], ...] = (reading, carrier.begin_push())
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                await answer.refuse(UNKNOWN_SESSION)
+            elif (body := reading.result()) is None:
+                connection.close(f"{reasons.PROTOCOL_ERROR}: polling body too large")
+                await answer.refuse(_TOO_LARGE)
+            else:
+                await self._take(connection, headers, body, answer)
         finally:
-            carrier.pushing = False
+            reading.cancel()
+            carrier.end_push()
 
-    async def _take(self, connection: Connection, headers: dict[str, str], receive: Receive, answer: _Answer) -> None:
-        body = await _read(headers, receive, self._endpoint.limits.timing.max_payload_bytes)
-        if body is None:
-            connection.close(f"{reasons.PROTOCOL_ERROR}: polling body too large")
-            await answer.refuse(_TOO_LARGE)
-            return
+    async def _take(self, connection: Connection, headers: dict[str, str], body: bytes, answer: _Answer) -> None:
         try:
             if headers.get("content-type", "").startswith("application/octet-stream"):
                 raise WireError("binary polling bodies are of Engine.IO 3")

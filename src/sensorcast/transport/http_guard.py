@@ -19,6 +19,10 @@ from sensorcast.settings import Settings
 _TOO_LARGE: Final = "Request head too large (settings header_max_bytes, header_max_count)."
 
 
+UNREAD_BODY_S: Final = 2.0
+"""Time for the rest of a body whose request is answered already: enough to read the answer before the end."""
+
+
 class _Stage(Enum):
     """What of a request comes next."""
 
@@ -99,6 +103,13 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._stage = _Stage.BODY
         self._disarm()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # Not when the body under way is that of the next request already.
+        if self._stage is _Stage.BODY and self.cycle.response_complete:
+            self._disarm()
+            self._arm(UNREAD_BODY_S)
 
     def on_message_complete(self) -> None:
         # Also before an upgrade: the protocol that the socket goes to has deadlines of its own.

@@ -23,20 +23,19 @@ class PollingCarrier:
     """The outbound queue of one polling session. A GET calls `wait`, and `take` when that is done."""
 
     __slots__ = (
-        "_backlog", "_closing", "_frames", "_limits", "_queued_bytes", "_waiter", "_watched", "connection", "pushing",
+        "_backlog", "_closing", "_ended", "_frames", "_limits", "_queued_bytes", "_waiter", "_watched", "connection",
         "upgrading",
     )  # fmt: skip
     name: ClassVar[str] = "polling"
 
     def __init__(self, limits: Limits) -> None:
         self.connection: Connection | None = None
-        self.pushing = False
-        """True while a POST of this session is being read."""
         self._limits = limits
         self._frames: list[Frame] = []
         self._queued_bytes = 0
         self._backlog: Backlog | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
         self._closing = False
         self._watched = False
         self.upgrading = False
@@ -55,6 +54,20 @@ class PollingCarrier:
     def is_polled(self) -> bool:
         """True while a GET waits."""
         return self._waiter is not None
+
+    @property
+    def is_pushed(self) -> bool:
+        """True while a POST is being read."""
+        return self._ended is not None
+
+    def begin_push(self) -> asyncio.Future[None]:
+        """Become the POST that is read; done when the session ends before it. End it with `end_push`."""
+        self._ended = asyncio.get_running_loop().create_future()
+        return self._ended
+
+    def end_push(self) -> None:
+        """The POST was read, or its sender is gone."""
+        self._ended = None
 
     def wait(self) -> asyncio.Future[None]:
         """Become the GET that waits; done as soon as there is something to take. End it with `take` or `leave`."""
@@ -172,3 +185,5 @@ class PollingCarrier:
         # A client that closed by itself needs only an answer; any other is told.
         self._queue(NOOP if reason == reasons.TRANSPORT_CLOSED else CLOSE)
         self._closing = True
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
