@@ -97,6 +97,7 @@ class CredentialContract:
         await store.create_key(key("k2", "globex"))
         await store.revoke(revocation(RevocationKind.TOKEN, "t1"))
         await store.revoke(revocation(RevocationKind.TOKEN, "t1", "globex"))
+        assert len(await store.list_revocations("acme")) == 1
         await store.revoke(revocation(RevocationKind.ORGANIZATION))
         keys = [await store.find_key(name) for name in ("k1", "k2")]
         assert [each.revoked_at_us for each in keys if each] == [T0_US, None]

@@ -17,6 +17,7 @@ DEADLINE_S = 10.0
 async def running(app: Any, **options: Any) -> AsyncIterator[int]:
     """Serve `app` with these options of `uvicorn.Config`; gives the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio, unlike uvloop, would not here
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, **{"lifespan": "off"} | options))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:

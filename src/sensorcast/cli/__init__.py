@@ -15,6 +15,7 @@ from sensorcast.cli.migrate import migrate
 from sensorcast.cli.options import Commands
 from sensorcast.cli.server import run_demo, serve
 from sensorcast.cli.simulate import simulate
+from sensorcast.cli.verify import verify_isolation
 
 
 @click.group(cls=Commands)
@@ -23,5 +24,5 @@ def main() -> None:
     """Take readings from sensors, keep them, and stream them to everybody who watches."""
 
 
-for _command in (serve, run_demo, simulate, loadtest, keys, token, revoke, migrate):
+for _command in (serve, run_demo, simulate, loadtest, keys, token, revoke, migrate, verify_isolation):
     main.add_command(_command)
