@@ -9,7 +9,13 @@ import pytest
 from tests.support.gateway import Gateways, Ledger, assert_nothing_lost
 from tests.support.waiting import wait_until
 
-NO_QUOTA = {"ingest_requests_per_s": 1_000_000, "ingest_burst_requests": 1_000_000}
+NO_QUOTA = dict.fromkeys(
+    (
+        *("ingest_requests_per_s", "ingest_burst_requests", "organization_requests_per_s"),
+        *("organization_requests_burst", "organization_readings_per_s", "organization_readings_burst"),
+    ),
+    1_000_000_000,
+)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

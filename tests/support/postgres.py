@@ -40,6 +40,7 @@ class PostgresServer:
 
     def create(self) -> PostgresServer:
         """Make the data folder and start."""
+        self.folder.mkdir(exist_ok=True)
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
             account = pwd.getpwnam("nobody")
             os.chown(self.folder, account.pw_uid, account.pw_gid)

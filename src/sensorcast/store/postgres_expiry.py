@@ -11,10 +11,11 @@ from sensorcast.store.postgres_units import PARTITION_US, partition_number
 
 _PARTITIONS: Final = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'readings'::regclass"
 _ROWS_OF: Final = "SELECT reltuples::bigint FROM pg_class WHERE oid = $1::text::regclass"
-_OLD: Final = "SELECT unit_no, recorded_at_us, device_id FROM readings WHERE recorded_at_us >= $1 AND recorded_at_us < $2 LIMIT $3"
+_KEY: Final = "unit_no, recorded_at_us, device_id"
+_OLD: Final = f"SELECT {_KEY} FROM readings WHERE recorded_at_us >= $1 AND recorded_at_us < $2 LIMIT $3"  # noqa: S608 ours
 _DELETE: Final = (
-    "DELETE FROM readings AS r USING unnest($1::integer[], $2::bigint[], $3::text[]) "
-    "AS g (unit_no, recorded_at_us, device_id) WHERE r.unit_no = g.unit_no "
+    "DELETE FROM readings AS r USING unnest($1::integer[], $2::bigint[], $3::text[]) "  # noqa: S608 our names
+    f"AS g ({_KEY}) WHERE r.unit_no = g.unit_no "
     "AND r.recorded_at_us = g.recorded_at_us AND r.device_id = g.device_id"
 )
 _DELETE_GIVEN: Final = (
