@@ -11,7 +11,7 @@ import sys
 
 from bench.servers import ROOT
 
-SUITES = ("micro.flush", "micro.publish", "connections", "fanout", "uneven", "slow", "herd", "growth")
+SUITES = ("micro.flush", "micro.publish", "connections", "fanout", "uneven", "slow", "herd", "growth", "ingest")
 
 
 def main() -> None:
