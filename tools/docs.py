@@ -17,6 +17,8 @@ import docs_protocol
 from prometheus_client import Histogram
 
 from sensorcast import cli, errors, metrics, settings
+from sensorcast.auth import roles
+from sensorcast.model import Role, Scope
 
 PAGES_FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 KIB = 1024
@@ -175,11 +177,31 @@ def command_section(context: click.Context, command: click.Command) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def roles_page() -> str:
+    """What each role may do."""
+    rows = [
+        (permission.value, *("yes" if permission in roles.PERMISSIONS[role] else "" for role in Role))
+        for permission in roles.Permission
+    ]
+    scopes = [(f"`{scope}`", roles.ROLES_OF_SCOPES.get(scope, "nobody; it may only send readings")) for scope in Scope]
+    return f"""# Roles
+
+A token names one role (`role`), which counts in each organization it is for.
+
+{table(("May", *(f"`{role}`" for role in Role)), rows)}
+
+An API key acts, where people act, in the role of its scope.
+
+{table(("Scope", "Acts as"), scopes)}
+"""
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "errors.md": errors_page,
     "metrics.md": metrics_page,
     "cli.md": cli_page,
+    "roles.md": roles_page,
     "http.md": lambda: docs_protocol.http_page(table),
     "events.md": lambda: docs_protocol.events_page(table),
 }

@@ -8,8 +8,8 @@ from sensorcast.auth.roles import PERMISSIONS, ROLES_OF_SCOPES, Permission, chec
 from sensorcast.errors import Forbidden
 from sensorcast.model import Identity, Role, Scope
 
-EVERYBODY = {Permission.WATCH, Permission.READ_REGISTRY}
-ADMINS = {Permission.READ_STATS, Permission.WRITE_REGISTRY, Permission.MANAGE_KEYS, Permission.REVOKE}
+EVERYBODY = {Permission.WATCH}
+ADMINS = {Permission.READ_STATS, Permission.MANAGE_KEYS, Permission.REVOKE}
 
 
 @pytest.mark.parametrize("role", list(Role))

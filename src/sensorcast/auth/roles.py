@@ -15,18 +15,15 @@ class Permission(StrEnum):
     """Something a member of an organization may do in it; the value is how people call it."""
 
     WATCH = "see readings: live, latest, history, export"
-    READ_REGISTRY = "see organizations, sites, units and devices"
     READ_STATS = "see usage and statistics"
-    WRITE_REGISTRY = "change sites, units and devices"
     MANAGE_KEYS = "create, list and revoke API keys"
     REVOKE = "revoke tokens and users"
     REVOKE_ALL = "revoke every credential of the organization"
 
 
-_MEMBER: Final = frozenset({Permission.WATCH, Permission.READ_REGISTRY})
+_MEMBER: Final = frozenset({Permission.WATCH})
 _ADMIN: Final = _MEMBER | {
     Permission.READ_STATS,
-    Permission.WRITE_REGISTRY,
     Permission.MANAGE_KEYS,
     Permission.REVOKE,
 }

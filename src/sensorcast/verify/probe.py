@@ -24,6 +24,7 @@ _QUERIES: Final = (
     "units/{unit}/latest",
     "units/{unit}/readings?limit=5000",
     "units/{unit}/readings.csv",
+    "units/{unit}/readings.ndjson",
     "units/{unit}/series?measure=temperature&points=10&{span}",
     "samples?unit={unit}&measure=temperature&points=10&{span}",
     "keys",
