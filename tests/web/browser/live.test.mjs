@@ -35,6 +35,8 @@ test("a unit that nobody knew appears with its first reading", async (t) => {
   await server.post("empty", measured("site-a.new-1"));
   await card(page, "site-a.new-1").waitFor();
   await page.getByRole("heading", { name: "site-a" }).waitFor();
+  await server.post("empty", measured("new-2", { temperature: 4, siteId: "harbour" }));
+  await page.getByRole("heading", { name: "harbour" }).waitFor();
 });
 
 test("late data does not move the shown value back", async (t) => {

@@ -90,6 +90,7 @@ export class Fleet {
   constructor() {
     this.units = new Map();
     this.newestMs = Number.NEGATIVE_INFINITY;
+    this.moves = 0; // how often a unit turned out to be at another site
   }
 
   /** Take a batch that arrived now; give the unit it belongs to. */
@@ -113,7 +114,10 @@ export class Fleet {
     for (const reading of readings) {
       const unit = this.units.get(reading.unitId) ?? this.add(reading.unitId, reading);
       unit.take(reading);
-      if (reading.siteId) unit.moveTo(reading.siteId);
+      if (reading.siteId && reading.siteId !== unit.site) {
+        unit.moveTo(reading.siteId);
+        this.moves += 1;
+      }
       this.newestMs = Math.max(this.newestMs, Math.min(unit.recordedAtMs, nowMs));
     }
   }

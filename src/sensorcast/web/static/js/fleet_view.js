@@ -16,7 +16,7 @@ export class FleetView {
     this.wishes = { search: "", states: null, ...kept(storage) };
     this.list = new UnitList({ palette, onShown: (units) => loader.want(units, { urgent: true }) });
     this.arrangedMs = 0;
-    this.arrangedSize = -1;
+    this.arrangedSize = "";
     this.title = "Fleet";
     this.build();
   }
@@ -105,7 +105,8 @@ export class FleetView {
 
   /** Whether the order of units may have changed; new units are shown at once, others do not jump about too often. */
   isOutOfDate(counts, nowMs) {
-    const [size, states] = [this.fleet.units.size, STATES.map((state) => counts[state]).join()];
+    const size = `${this.fleet.units.size} ${this.fleet.moves}`;
+    const states = STATES.map((state) => counts[state]).join();
     const changed = states !== this.arrangedStates || SORTS[this.wishes.sort].flat;
     const due = size !== this.arrangedSize || (changed && nowMs - this.arrangedMs > REARRANGE_MS);
     if (due) Object.assign(this, { arrangedSize: size, arrangedStates: states });

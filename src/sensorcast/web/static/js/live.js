@@ -6,18 +6,20 @@ import { io } from "../vendor/socket.io.esm.min.js";
 import { delayMs } from "./backoff.js";
 
 const ANSWER_MS = 8_000;
+const GATHER_MS = 1_000;
 const CREDENTIAL_CODES = new Set(["unauthenticated", "token_expired", "forbidden"]);
 
 export class Live {
   /**
    * `on` holds `status({state, nextAtMs})` with the states connecting, live, degraded, reconnecting and offline,
-   * `batch(unitId, readings)`, `latest(readings)` after each connect, `reading(reading)` when asked for one, `expiring(atMs)` before access ends, and `refused(message)`.
+   * `batch(unitId, readings)`, `latest(readings)` after each connect, `sites(readings)` when asked for them, `expiring(atMs)` before access ends, and `refused(message)`.
    */
   constructor({ token, organizationId, on, isOnline = () => navigator.onLine }) {
     this.on = on;
     this.isOnline = isOnline;
     this.attempt = 0;
     this.timer = null;
+    this.asking = null;
     this.clockOffsetMs = 0;
     this.stopped = false;
     this.socket = io({
@@ -49,6 +51,7 @@ export class Live {
   stop() {
     this.stopped = true;
     clearTimeout(this.timer);
+    clearTimeout(this.asking);
     this.socket.disconnect();
   }
 
@@ -66,16 +69,22 @@ export class Live {
     this.socket.timeout(ANSWER_MS).emit("ping", (error, serverMs) => {
       if (!error && Number.isFinite(serverMs)) this.clockOffsetMs = serverMs - (sentMs + Date.now()) / 2;
     });
+    this.askAll((readings) => this.on.latest(readings));
+  }
+
+  /** Ask for the newest readings of all units; an answer that is none, like a refusal, is left alone. */
+  askAll(take) {
     this.socket.timeout(ANSWER_MS).emit("get:latest:all", (error, readings) => {
-      if (!error) this.on.latest(readings);
+      if (!error && Array.isArray(readings)) take(readings);
     });
   }
 
-  /** Ask for the newest reading of a unit, which also names its site. */
-  askLatest(unitId) {
-    this.socket.timeout(ANSWER_MS).emit("get:latest", unitId, (error, reading) => {
-      if (!error && reading) this.on.reading(reading);
-    });
+  /** Ask where units are that were unknown until now: once for all that appear together. */
+  askSites() {
+    this.asking ??= setTimeout(() => {
+      this.asking = null;
+      this.askAll((readings) => this.on.sites(readings));
+    }, GATHER_MS);
   }
 
   lost(refusal) {

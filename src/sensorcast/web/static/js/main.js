@@ -52,7 +52,7 @@ class Session {
         status: (status) => this.takeStatus(status),
         batch: (unitId, readings) => this.takeBatch(unitId, readings),
         latest: (readings) => this.takeLatest(readings),
-        reading: (reading) => this.fleet.takeLatest([reading], this.now()),
+        sites: (readings) => this.fleet.takeLatest(readings, this.now()),
         expiring: (atMs) => chip.expireAt(atMs),
         refused: (message) => leave(message),
       },
@@ -83,7 +83,7 @@ class Session {
     this.dirty.add(unit);
     if (!known) {
       this.loader.want([unit]);
-      this.live.askLatest(unitId);
+      this.live.askSites();
     }
     view.takeBatch?.(unitId, readings);
     this.schedule();
