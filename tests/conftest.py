@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support.node import NodeClient, NodeDriver
@@ -19,6 +20,10 @@ from tests.support.server import Organization, ServerProcess
 
 IN_CI = os.environ.get("CI") == "true"
 FAST_FLUSH_MS = 100
+
+# An example may take as long as a busy machine needs: what is slow is for `bench/` to say, never for a property.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 StartServer = Callable[..., ServerProcess]
 
