@@ -12,6 +12,9 @@ from typing import Any
 
 import uvloop
 
+SETTLING_S = 0.5
+"""Between connecting and sending: the server has accepted all connections by then. Under load it takes them slowly."""
+
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
@@ -21,11 +24,12 @@ class Answers:
 
     seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
-    latencies_s: list[float] = field(default_factory=list)
+    latencies_s: dict[int, list[float]] = field(default_factory=dict)
+    """By status."""
 
-    def percentile_ms(self, share: float) -> float:
-        """The latency that this share of the answers was not slower than."""
-        ordered = sorted(self.latencies_s)
+    def percentile_ms(self, share: float, *, status: int = 200) -> float:
+        """The latency that this share of the answers with a status was not slower than."""
+        ordered = sorted(self.latencies_s[status])
         return 1_000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
@@ -36,6 +40,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+
+    def begin(self) -> None:
+        """Send the first request."""
         self._send()
 
     def data_received(self, data: bytes) -> None:
@@ -45,8 +52,9 @@ class _Connection(asyncio.Protocol):
         if not separator or found is None or len(body) < int(found[1]):
             return
         self._received = b""
-        self._answers.statuses[int(head[9:12])] += 1
-        self._answers.latencies_s.append(time.perf_counter() - self._sent_s)
+        status = int(head[9:12])
+        self._answers.statuses[status] += 1
+        self._answers.latencies_s.setdefault(status, []).append(time.perf_counter() - self._sent_s)
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -74,12 +82,14 @@ def send_all(port: int, api_key: str, sent: Sequence[bytes], *, connections: int
 
 async def _send_all(port: int, prepared: Sequence[bytes], connections: int) -> Answers:
     loop, answers, requests = asyncio.get_running_loop(), Answers(), iter(prepared)
+    endings: list[asyncio.Future[None]] = [loop.create_future() for _ in range(connections)]
+    protocols = [_Connection(requests, answers, done) for done in endings]
+    for protocol in protocols:
+        await loop.create_connection(lambda protocol=protocol: protocol, "127.0.0.1", port)
+    await asyncio.sleep(SETTLING_S)
     started_s = time.perf_counter()
-    endings: list[asyncio.Future[None]] = []
-    for _ in range(connections):
-        done = loop.create_future()
-        endings.append(done)
-        await loop.create_connection(lambda done=done: _Connection(requests, answers, done), "127.0.0.1", port)
+    for protocol in protocols:
+        protocol.begin()
     await asyncio.gather(*endings)
     answers.seconds = time.perf_counter() - started_s
     return answers
