@@ -5,7 +5,7 @@ import { chromium } from "playwright-core";
 
 const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 // What the browser itself logs when a server is away on purpose.
-const NETWORK = /ERR_FAILED|ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|WebSocket connection to .* failed|status of (401|404|403)/;
+const NETWORK = /net::ERR_(FAILED|INTERNET|CONNECTION|EMPTY|SOCKET|CONTENT_LENGTH|INCOMPLETE|NETWORK)|WebSocket connection to .* failed|status of (401|404|403)/;
 
 export class Browser {
   static async launch() {
