@@ -35,8 +35,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
         return started[choice]
 
     yield get
-    for process in started.values():
-        process.stop()
+    servers.stop_all(started.values())
 
 
 async def target_of(process: servers.ServerProcess) -> AsyncIterator[Target]:

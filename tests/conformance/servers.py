@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,17 @@ def start(
             raise AssertionError(f"{name} did not start:\n{log_path.read_text(errors='replace')[-4000:]}")
         time.sleep(0.02)
     return ServerProcess(name, chosen, process, log_path)
+
+
+def stop_all(running: Iterable[ServerProcess]) -> None:
+    """Stop every server, also after one that had trouble of its own; then fail with all of it."""
+    troubles: list[str] = []
+    for server in running:
+        try:
+            server.stop()
+        except AssertionError as exc:
+            troubles.append(str(exc))
+    assert not troubles, "\n".join(troubles)
 
 
 def accepts(port: int) -> bool:

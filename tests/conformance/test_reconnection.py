@@ -33,9 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         return started[-1]
 
     yield start_one
-    for server in started:
-        if server.process.poll() is None:
-            server.stop()
+    servers.stop_all(server for server in started if server.process.poll() is None)
 
 
 def _connected(node: NodeDriver, port: int) -> NodeClient:

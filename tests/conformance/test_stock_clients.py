@@ -147,8 +147,7 @@ def configured(tmp_path: Path) -> Iterator[Callable[..., str]]:
         return f"http://127.0.0.1:{started[-1].port}"
 
     yield start
-    for server in started:
-        server.stop()
+    servers.stop_all(started)
 
 
 @pytest.mark.parametrize("client", ["node", "browser"])
