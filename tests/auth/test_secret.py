@@ -23,6 +23,12 @@ def test_a_short_secret_is_refused_at_the_start() -> None:
         load_or_create_secret(Settings(jwt_secret="short"))
 
 
+def test_a_public_key_is_refused_as_a_secret() -> None:
+    text = b"-----BEGIN PUBLIC KEY-----\n" + b"QUJD" * 20 + b"\n-----END PUBLIC KEY-----\n"
+    with pytest.raises(ConfigurationError, match="the secret of tokens cannot be used"):
+        TokenVerifier(SETTINGS, text)
+
+
 def test_a_configured_secret_is_used_and_no_file_is_made(tmp_path: Path) -> None:
     assert load_or_create_secret(Settings(jwt_secret=SECRET.decode(), data=str(tmp_path / "data"))) == SECRET
     assert not (tmp_path / "data").exists()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from sensorcast.transport.opening import open_websocket
+from sensorcast.transport.opening import _query, open_websocket
 from sensorcast.wire.frame import Frame
 from tests.transport.fakes import Peer, Server, batch, flush
 
@@ -117,6 +118,11 @@ def test_no_head_makes_the_opening_raise(head: bytes) -> None:
     opening = open_websocket(head, server.websocket_class.endpoints)
     assert opening.response.startswith(b"HTTP/1.1 ")
     assert opening.response.partition(b"\r\n\r\n")[1]
+
+
+@given(st.text(alphabet="ab=&%+;1 ", max_size=30))
+def test_the_short_way_through_a_query_comes_to_what_the_long_one_does(text: str) -> None:
+    assert _query(text) == dict(parse_qsl(text, keep_blank_values=True))
 
 
 async def test_the_first_packet_is_the_handshake_of_the_session(server: Server) -> None:

@@ -34,6 +34,12 @@ async def test_an_event_is_sent_with_its_arguments(server: IoServer) -> None:
     assert peer.received == ['51-["hello",1,{"a":{"_placeholder":true,"num":0}}]']
 
 
+async def test_arguments_that_are_json_already_are_sent_as_they_are(server: IoServer) -> None:
+    peer = joined(server)
+    peer.socket().emit_json("hello", b'{"a":1}', b"2")
+    assert peer.received == ['2["hello",{"a":1},2]']
+
+
 async def test_what_json_cannot_say_is_refused_to_the_caller(server: IoServer) -> None:
     with pytest.raises(JsonError):
         joined(server).socket().emit("hello", float("nan"))

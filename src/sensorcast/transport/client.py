@@ -185,7 +185,7 @@ class Client:
         except Exception as exc:
             _failed(name, exc)
             return
-        if inspect.isawaitable(result):
+        if result is not None and inspect.isawaitable(result):
             self._running += 1
             self._application.spawn(self._answer_later(socket, packet, result))
         else:
@@ -214,7 +214,7 @@ class Client:
         for handler in handlers:
             try:
                 result = handler(socket, *args)
-                if inspect.isawaitable(result):
+                if result is not None and inspect.isawaitable(result):
                     self._application.spawn(_finish(result))
             except Exception as exc:
                 _failed(getattr(handler, "__name__", "handler"), exc)

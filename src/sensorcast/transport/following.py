@@ -8,7 +8,6 @@ that breaks `rooms_per_socket` changes nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, Final
 
 from sensorcast.errors import InvalidRequest, QuotaExceeded
@@ -23,9 +22,11 @@ _ALL_RATES: Final = (FULL_RATE, *RATES)
 
 def wanted_rate(options: Any, flush_interval_s: float) -> Rate:
     """Read `{maxRateHz?, mode?}`; anything but an object is no wish. Raises `InvalidRequest` for other values."""
-    if not isinstance(options, Mapping):
+    if not isinstance(options, dict):
         return FULL_RATE
     max_rate_hz, mode = options.get("maxRateHz"), options.get("mode")
+    if max_rate_hz is None and mode is None:
+        return FULL_RATE
     if max_rate_hz is not None and not _is_positive(max_rate_hz):
         raise InvalidRequest("maxRateHz must be a number above 0: batches of a unit a second, at most")
     if mode not in (None, *Mode):

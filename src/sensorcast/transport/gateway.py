@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from sensorcast import strict_json
 from sensorcast.errors import NotFound, SensorcastError
 from sensorcast.model import Identity, Room, is_valid_id
 from sensorcast.quotas import Quotas
@@ -79,7 +80,8 @@ class Gateway:
         membership: Membership = socket.data
         if membership.rate is not None:
             self._follow(socket, Room.organization(membership.identity), membership.rate)
-        socket.emit("connection:ack", {"socketId": socket.id, "timestamp": self._now_text()})
+        greeting = {"socketId": socket.id, "timestamp": self._now_text()}
+        socket.emit_json("connection:ack", strict_json.encode(greeting))
 
     def _disconnected(self, socket: Socket, _reason: str) -> None:
         self._count_rooms(socket, 0)

@@ -46,7 +46,7 @@ def open_websocket(head: bytes, endpoints: Mapping[str, Endpoint]) -> Opening:
     request_line, _, header_lines = head.partition(b"\r\n")
     method, _, rest = request_line.decode("latin-1").partition(" ")
     path, _, query_text = rest.rpartition(" ")[0].partition("?")
-    query, headers = dict(parse_qsl(query_text, keep_blank_values=True)), _parsed(header_lines)
+    query, headers = _query(query_text), _parsed(header_lines)
     endpoint = endpoints.get(path) or endpoints.get(path + "/")
     if endpoint is None:
         return Opening(_refused(404, "Not found"), None, query, headers)
@@ -58,6 +58,14 @@ def open_websocket(head: bytes, endpoints: Mapping[str, Endpoint]) -> Opening:
         return Opening(fault, None, query, headers)
     deflate, extension_line = _negotiated(headers) if endpoint.limits.permessage_deflate else (None, b"")
     return Opening(_accepted(headers["sec-websocket-key"], extension_line), endpoint, query, headers, deflate)
+
+
+def _query(text: str) -> dict[str, str]:
+    """Parse a query; that of a stock client has nothing escaped, and needs a tenth of the general parser's time."""
+    if "%" in text or "+" in text or ";" in text:
+        return dict(parse_qsl(text, keep_blank_values=True))
+    pairs = (part.partition("=") for part in text.split("&") if part)
+    return {name: value for name, _, value in pairs}
 
 
 def _parsed(header_lines: bytes) -> dict[str, str]:

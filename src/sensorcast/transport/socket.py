@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sensorcast.hub import NO_ROOMS
 from sensorcast.wire.frame import Bundle
-from sensorcast.wire.socketio import encode_event
+from sensorcast.wire.socketio import encode_event, event_frame
 
 if TYPE_CHECKING:
     from sensorcast.transport.client import Client
@@ -70,6 +70,11 @@ class Socket:
         """
         if self.connected and (self.writable or not volatile):
             self._client.connection.send(encode_event(self.namespace.name, event, args))
+
+    def emit_json(self, event: str, *json_args: bytes) -> None:
+        """Send an event whose arguments are JSON already; the caller answers for that."""
+        if self.connected:
+            self._client.connection.send(event_frame(event, *json_args, namespace=self.namespace.name))
 
     async def call(self, event: str, *args: Any, timeout_s: float = 10.0) -> list[Any]:
         """Send an event and wait for the client's answer: the list of its arguments.
