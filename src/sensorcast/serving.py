@@ -29,6 +29,9 @@ BACKLOG: Final = 4_096
 ACCEPTS_PER_TURN: Final = 8
 """Connections accepted in one turn of the event loop. libuv accepts one a turn for each listening descriptor, so the
 socket is listened on by this many: a herd gets in a quarter faster, and is not held up by the work of the turns."""
+AFTER_DRAIN_S: Final = 3
+"""What uvicorn waits once `Application.drain` has taken its whole time: enough for closing sockets to take their last
+bytes, not enough for a request that never ends to double the time a stop may take."""
 GC_THRESHOLDS: Final = (20_000, 50, 100)
 """Allocations between collections. Connections live long and are no garbage; with Python's own thresholds (700, 10, 10)
 looking through them again and again was a tenth of the cost of each new one."""
@@ -129,7 +132,7 @@ class _Server(uvicorn.Server):
                 server_header=False,
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=round(settings.shutdown_timeout_s),
+                timeout_graceful_shutdown=AFTER_DRAIN_S,
             )
         )
         self.listening = asyncio.Event()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import httpx
 
+from sensorcast.serving import AFTER_DRAIN_S
 from tests.support.server import reading
 from tests.support.waiting import wait_until
 
@@ -62,3 +64,15 @@ def test_last_flush_reaches_the_client_before_the_server_stops(start_server, bro
     [reading_id] = organization.post(reading("unit-1")).json()["readingIds"]
     assert server.terminate() == 0
     client.wait_for_reading(reading_id)
+
+
+def test_body_that_never_ends_does_not_hold_up_the_stop(start_server):
+    server = start_server(shutdown_timeout_s=1)
+    organization = server.organization()
+    head = f"POST /api/ingest/readings HTTP/1.1\r\nHost: a\r\nX-API-Key: {organization.key}\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as dripping:
+        dripping.sendall(head.encode() + b"Content-Length: 99\r\n\r\n{")
+        wait_until(lambda: server.http.get("/healthz").status_code == 200, within_s=5, what="an answer beside it")
+        started_s = time.monotonic()
+        assert server.terminate() == 0
+    assert time.monotonic() - started_s < 1 + AFTER_DRAIN_S + 2
