@@ -146,10 +146,12 @@ async def insert_new(connection: Any, rows: Sequence[Row]) -> None:
 
 async def judge(connection: Any, rows: Sequence[Row]) -> list[Verdict]:
     """Say of each row what inserting it would do now; an earlier row counts for a later one."""
+    # Ids first: each statement sees what other servers have committed by then, and the row of an id that is seen must
+    # be seen too, or a duplicate would look like somebody else's reading with the same id.
+    ids = await _given(connection, rows) | await _derived(connection, rows)
     stored = await connection.fetch(_STORED, *_columns(rows, _UNIT, _TIME, _DEVICE))
     by_key = {tuple(row)[_KEY]: _judged(_comparable(tuple(row))) for row in stored}
-    ids = {(row[_ORGANIZATION], str(row[_ID])) for row in stored}
-    ids |= await _given(connection, rows) | await _derived(connection, rows)
+    ids |= {(row[_ORGANIZATION], str(row[_ID])) for row in stored}
     return [_verdict(_comparable(row), by_key, ids) for row in rows]
 
 
