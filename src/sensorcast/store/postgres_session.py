@@ -128,7 +128,12 @@ async def _was_committed(connection: Any, sent: _Sent) -> bool:
     if sent.transaction_id is None:  # it has written nothing, so there was nothing to lose
         return True
     while True:
-        status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", sent.transaction_id)
+        try:
+            status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", sent.transaction_id)
+        except asyncpg.InvalidParameterValueError:
+            # After a crash the server counts on from what reached its log; it has not come to that number again, so
+            # nothing of the transaction, and surely not its end, was ever written.
+            status = "lost"
         if status != "in progress":
             _log.warning("store_commit_found_out", status=status)
             return bool(status == "committed")
