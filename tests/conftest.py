@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.node import NodeClient, NodeDriver
 from tests.support.postgres import PostgresServer
+from tests.support.redis import RedisServer
 from tests.support.server import Organization, ServerProcess
 
 IN_CI = os.environ.get("CI") == "true"
@@ -66,6 +67,28 @@ def postgres() -> Iterator[PostgresServer]:
         server = PostgresServer(Path(folder)).create()
         yield server
         server.stop("immediate")
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A running Redis server for every test that leaves it running; keep apart by `redis_prefix`."""
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Start Redis servers of one's own, with further arguments of `redis-server`: to kill, pause and restart."""
+    started: list[RedisServer] = []
+
+    def start(*options: str) -> RedisServer:
+        started.append(RedisServer(tmp_path / f"redis-{len(started)}", options).start())
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,101 @@
+"""A Redis server of the tests' own: its port, nothing kept on disk, and whatever fault a test wants it to have."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.support.server import free_port
+from tests.support.waiting import wait_until
+
+START_DEADLINE_S = 20.0
+
+
+def program() -> str:
+    """Find `redis-server`."""
+    path = shutil.which("redis-server")
+    assert path, "Redis is not installed; run tools/setup dev"
+    return path
+
+
+@dataclass
+class RedisServer:
+    """One server. `start` it; `stop` and `kill` end it, `pause` leaves it deaf and dumb, `start` brings it back."""
+
+    folder: Path
+    options: tuple[str, ...] = ()
+    """Further arguments of `redis-server`, such as `--requirepass` and its value."""
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The address for the setting `redis_url`."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> RedisServer:
+        """Start and wait until it answers."""
+        assert self.process is None, "already running"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "output.log").open("ab") as output:
+            self.process = subprocess.Popen(
+                [
+                    program(),
+                    *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+                    *("--save", "", "--appendonly", "no", "--daemonize", "no"),
+                    *self.options,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(self._answers, within_s=START_DEADLINE_S, what="Redis answers")
+        return self
+
+    def kill(self) -> None:
+        """End it without warning."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in good order, if it runs."""
+        if self.process is not None:
+            self.resume()
+            self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """Stop its process: connections stay open, and nothing is answered."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused process go on; harmless to one that runs."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def command(self, *words: object, **options: Any) -> Any:
+        """Run one command on a connection of its own and give the answer; `options` are those of the client."""
+        with redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=5, **options) as client:
+            return client.execute_command(*words)
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "output.log").read_text()
+        try:
+            self.command("PING")
+        except redis.AuthenticationError:
+            return True
+        except redis.ConnectionError:
+            return False
+        return True
+
+    def _end(self, with_signal: signal.Signals) -> None:
+        assert self.process is not None, "not running"
+        process, self.process = self.process, None
+        process.send_signal(with_signal)
+        process.wait(10)
