@@ -55,6 +55,12 @@ FLUSH_ERRORS: Final = Counter(
 DELIVER_ERRORS: Final = Counter(
     "sensorcast_deliver_errors", "Deliveries to one subscriber that failed; the others went on.", registry=REGISTRY
 )
+ADAPTER_MESSAGES: Final = Counter(
+    "sensorcast_adapter_messages",
+    "Broadcasts exchanged with Node's Redis adapter: sent, failed, heard, ignored (not an event).",
+    ["outcome"],
+    registry=REGISTRY,
+)
 INGEST_TO_DELIVERY_SECONDS: Final = Histogram(
     "sensorcast_ingest_to_delivery_seconds",
     "From the arrival of the oldest reading of an organization's flush until all of it was handed to its connections.",

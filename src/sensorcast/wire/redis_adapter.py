@@ -101,8 +101,8 @@ def encode_broadcast(broadcast: Broadcast) -> bytes:
     """Encode one message. Arguments may be anything msgpack can say, structs with their JSON names included."""
     packet = {"type": _EVENT, "data": [broadcast.event, *broadcast.args], "nsp": broadcast.namespace}
     options = {
-        "rooms": list(broadcast.rooms),
-        "except": list(broadcast.except_rooms),
+        "rooms": [str(room) for room in broadcast.rooms],
+        "except": [str(room) for room in broadcast.except_rooms],
         "flags": {"volatile": True} if broadcast.volatile else {},
     }
     return _ENCODER.encode([broadcast.uid, packet, options])
