@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -14,6 +16,7 @@ from sensorcast.model import Verdict
 from sensorcast.settings import Settings
 from sensorcast.store import postgres_session
 from sensorcast.store.postgres import PostgresStore
+from sensorcast.store.postgres_server import migrate
 from sensorcast.store.postgres_session import PostgresSession
 from tests.contracts.store import history
 from tests.readings import reading, series
@@ -40,8 +43,70 @@ async def test_a_commit_whose_answer_never_came_is_found_out_and_nothing_is_done
         await store.close()
 
 
+async def test_a_commit_lost_in_a_crash_is_not_mistaken_for_that_of_another_session() -> None:
+    with tempfile.TemporaryDirectory(prefix="sensorcast-postgres-") as folder:
+        server = PostgresServer(Path(folder)).create()
+        url = server.url()
+
+        async def crash_and_let_others_commit() -> None:
+            await asyncio.to_thread(server.restart, "immediate")
+            other = await asyncpg.connect(url)
+            for _ in range(200):
+                await other.execute("SELECT pg_current_xact_id()")
+            await other.close()
+
+        async with FaultProxy(
+            server.port, b"COMMIT\0", Cut.BEFORE, cuts_left=0, at_cut=crash_and_let_others_commit
+        ) as proxy:
+            store = PostgresStore(url.replace(f":{server.port}/", f":{proxy.own_port}/"), Settings())
+            await store.open()
+            await store.append([reading("first")])
+            for number in range(3):
+                proxy.cuts_left = 1
+                assert await store.append([reading(f"u{number}")]) == [Verdict.STORED]
+            assert {found.unit_id for found in await store.latest(limit=9)} == {"first", "u0", "u1", "u2"}
+            await store.close()
+        server.stop("immediate")
+
+
+async def test_a_commit_that_a_crash_leaves_unanswered_is_known_as_done() -> None:
+    with tempfile.TemporaryDirectory(prefix="sensorcast-postgres-") as folder:
+        server = PostgresServer(Path(folder)).create()
+
+        async def crash() -> None:
+            await asyncio.to_thread(server.restart, "immediate")
+
+        async with FaultProxy(server.port, b"COMMIT\0", Cut.UNANSWERED, cuts_left=0, at_cut=crash) as proxy:
+            store = PostgresStore(server.url().replace(f":{server.port}/", f":{proxy.own_port}/"), Settings())
+            await store.open()
+            await store.append([reading("first")])
+            proxy.cuts_left = 1
+            assert await store.append([reading("u1")]) == [Verdict.STORED]
+            assert proxy.cuts == 1
+            assert await store.append([reading("u1")]) == [Verdict.DUPLICATE]
+            await store.close()
+        server.stop("immediate")
+
+
+async def test_marks_of_sessions_of_the_past_are_deleted_when_a_store_opens(postgres: PostgresServer) -> None:
+    url = await postgres.new_database()
+    store, other = PostgresStore(url, Settings()), await asyncpg.connect(url)
+    await store.open()
+    await store.append([reading()])
+    await store.close()
+    await other.execute("UPDATE commit_marks SET written_at = now() - interval '2 days'")
+    store = PostgresStore(url, Settings())
+    await store.open()
+    await store.append([reading()])
+    ages = await other.fetch("SELECT now() - written_at < interval '1 hour' AS fresh FROM commit_marks")
+    assert [row["fresh"] for row in ages] == [True]
+    await other.close()
+    await store.close()
+
+
 async def test_an_error_of_the_work_is_raised_and_the_session_goes_on(postgres: PostgresServer) -> None:
     session = PostgresSession(await postgres.new_database(), random=Random(1))
+    await migrate(await session.open())
 
     async def fail(connection: Any) -> None:
         await connection.execute("CREATE TABLE t (x integer)")
@@ -74,7 +139,9 @@ async def test_a_backend_that_is_ended_costs_nothing_but_a_new_connection(postgr
     store, other = PostgresStore(url, Settings()), await asyncpg.connect(url)
     await store.open()
     await store.append(series(3))
-    await other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sensorcast'")
+    await other.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'sensorcast%'"
+    )
     assert await history(store) == series(3)[::-1]
     assert await store.append([reading("u2")]) == [Verdict.STORED]
     await other.close()

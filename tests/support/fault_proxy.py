@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -17,13 +18,17 @@ class Cut(Enum):
 
 @dataclass
 class FaultProxy:
-    """Forwards to `port` of the loopback interface; use as an async context manager. `cuts` counts what it did."""
+    """Forwards to `port` of the loopback interface; use as an async context manager. `cuts` counts what it did.
+
+    `at_cut` runs before the client learns that it was cut off.
+    """
 
     port: int
     trigger: bytes
     cut: Cut
     cuts_left: int = 1
     cuts: int = 0
+    at_cut: Callable[[], Awaitable[None]] | None = None
     own_port: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -55,6 +60,8 @@ class FaultProxy:
                         await asyncio.gather(back, return_exceptions=True)
                         to_server.write(data)
                         await server.read(1)  # the server has done it; nobody will be told
+                    if self.at_cut is not None:
+                        await self.at_cut()
                     return
                 to_server.write(data)
                 await to_server.drain()

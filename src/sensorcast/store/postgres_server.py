@@ -23,6 +23,7 @@ _MIGRATION_LOCK: Final = 0x5343_5354_0001
 SESSION: Final = {
     "application_name": "sensorcast",
     "synchronous_commit": "on",
+    "default_transaction_isolation": "read committed",  # each statement sees what others have committed by then
     "jit": "off",  # short queries: compiling them costs more than it saves
     "timezone": "UTC",
     "idle_in_transaction_session_timeout": "60000",
@@ -45,10 +46,14 @@ RACED: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """Errors that end one transaction for the sake of another; the same again works."""
 
 
-async def connect(url: str) -> Any:
-    """Give a connection of its own. Raises asyncpg errors, `OSError` or `TimeoutError`."""
+async def connect(url: str, *, name: str = "sensorcast") -> Any:
+    """Give a connection of its own, which the server knows by a name.
+
+    Raises asyncpg errors, `OSError` or `TimeoutError`.
+    """
+    settings = SESSION | {"application_name": name}
     return await asyncpg.connect(
-        url, timeout=CONNECT_TIMEOUT_S, command_timeout=_COMMAND_TIMEOUT_S, server_settings=SESSION
+        url, timeout=CONNECT_TIMEOUT_S, command_timeout=_COMMAND_TIMEOUT_S, server_settings=settings
     )
 
 

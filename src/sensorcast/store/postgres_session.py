@@ -2,7 +2,7 @@
 
 Owns reconnecting and certainty about commits. The invariant: `run` returns only after the commit of its work is on the
 server's disk, and raises only when it surely did not happen or could not be found out in time. Where a connection is
-cut between COMMIT and its answer, the server is asked what became of that transaction, so nothing is done twice.
+cut between COMMIT and its answer, the mark that each transaction leaves says what became of it: nothing is done twice.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 import asyncpg
 import structlog
@@ -31,10 +32,25 @@ _LONGEST_PAUSE_S: Final = 0.5
 _log = structlog.get_logger(__name__)
 
 
-class _Sent(NamedTuple):
-    """A transaction whose COMMIT was sent: who it was, and what it has done if it was committed."""
+_BEGIN: Final = (
+    "BEGIN; INSERT INTO commit_marks (session_id, mark) VALUES ('{session_id}', {mark}) ON CONFLICT (session_id) "
+    "DO UPDATE SET mark = excluded.mark, written_at = excluded.written_at"
+)
+_END: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND application_name = $2"
+_READ_MARK: Final = (
+    "INSERT INTO commit_marks (session_id, mark) VALUES ($1, 0) ON CONFLICT (session_id) "
+    "DO UPDATE SET mark = commit_marks.mark RETURNING mark"
+)
+"""A write, for it waits until a transaction under way that has written the same row has ended, the first one too."""
 
-    transaction_id: str | None
+_FORGET_MARKS: Final = "DELETE FROM commit_marks WHERE written_at < now() - interval '1 day'"
+"""A session asks within seconds of a commit, and one that goes on writes its mark anew."""
+
+
+class _Sent(NamedTuple):
+    """A transaction whose COMMIT was sent: its mark, who was to commit it, and what it has done if it was committed."""
+
+    mark: int
     process_id: int
     result: Any
 
@@ -47,13 +63,16 @@ class PostgresSession:
         """Why the last write failed for a reason that concerns all writes; None when writes work."""
         self._url = url
         self._random = random
+        self._session_id = uuid4()
+        self._name = f"sensorcast {self._session_id}"
+        self._mark = 0
         self._connection: Any = None
         self._failing_since_s: float | None = None
 
     async def open(self) -> Any:
         """Give the connection. Raises asyncpg errors, `OSError` or `TimeoutError`."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._url)
+            self._connection = await connect(self._url, name=self._name)
         return self._connection
 
     def close(self) -> None:
@@ -72,11 +91,11 @@ class PostgresSession:
         while True:
             try:
                 connection = await self.open()
-                if sent is None or not await _was_committed(connection, sent):
+                if sent is None or not await self._was_committed(connection, sent):
                     sent = None
                     if prepare is not None:
                         await prepare(connection)
-                    sent = await _perform(connection, work)
+                    sent = await self._perform(connection, work)
                     await connection.execute("COMMIT")
                 self.failure = self._failing_since_s = None
                 return sent.result
@@ -89,6 +108,20 @@ class PostgresSession:
                     raise self._failed(exc) from exc
             await asyncio.sleep(pause_s * self._random.uniform(0.5, 1.5))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _perform(self, connection: Any, work: Work) -> _Sent:
+        """Do everything but the COMMIT."""
+        self._mark += 1
+        await connection.execute(_BEGIN.format(session_id=self._session_id, mark=self._mark))
+        return _Sent(self._mark, connection.get_server_pid(), await work(connection))
+
+    async def _was_committed(self, connection: Any, sent: _Sent) -> bool:
+        """Find out what became of a transaction; one that is still open is ended first."""
+        with suppress(asyncpg.InsufficientPrivilegeError):  # then it ends by its time limit
+            await connection.execute(_END, sent.process_id, self._name)
+        committed: bool = await connection.fetchval(_READ_MARK, self._session_id) == sent.mark
+        _log.warning("store_commit_found_out", committed=committed)
+        return committed
 
     async def _clean_up(self, error: Exception) -> None:
         if is_lost(error) or self._connection is None:
@@ -115,28 +148,6 @@ class PostgresSession:
         return meaning
 
 
-async def _perform(connection: Any, work: Work) -> _Sent:
-    """Do everything but the COMMIT."""
-    await connection.execute("BEGIN")
-    result = await work(connection)
-    transaction_id = await connection.fetchval("SELECT pg_current_xact_id_if_assigned()::text")
-    return _Sent(transaction_id, connection.get_server_pid(), result)
-
-
-async def _was_committed(connection: Any, sent: _Sent) -> bool:
-    """Ask what became of a transaction; one that is still open is ended first."""
-    if sent.transaction_id is None:  # it has written nothing, so there was nothing to lose
-        return True
-    while True:
-        try:
-            status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", sent.transaction_id)
-        except asyncpg.InvalidParameterValueError:
-            # After a crash the server counts on from what reached its log; it has not come to that number again, so
-            # nothing of the transaction, and surely not its end, was ever written.
-            status = "lost"
-        if status != "in progress":
-            _log.warning("store_commit_found_out", status=status)
-            return bool(status == "committed")
-        with suppress(asyncpg.InsufficientPrivilegeError):  # then it ends by its time limit
-            await connection.execute("SELECT pg_terminate_backend($1)", sent.process_id)
-        await asyncio.sleep(_FIRST_PAUSE_S)
+async def forget_old_marks(connection: Any) -> None:
+    """Delete what sessions of the past have left, which nobody asks for any more."""
+    await connection.execute(_FORGET_MARKS)

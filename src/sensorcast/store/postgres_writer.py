@@ -24,7 +24,7 @@ from sensorcast.model import Reading, Verdict
 from sensorcast.settings import Settings
 from sensorcast.store.postgres_rows import KnownReadings, Row, insert_new, judge, to_row
 from sensorcast.store.postgres_server import migrate
-from sensorcast.store.postgres_session import PostgresSession, Work
+from sensorcast.store.postgres_session import PostgresSession, Work, forget_old_marks
 from sensorcast.store.postgres_units import Partitions, UnitNumbers
 from sensorcast.store.write_bounds import GROUP_MAX_READINGS, READING_BYTES, WriteBounds, memory_bytes
 
@@ -70,6 +70,7 @@ class PostgresWriter:
         connection = await self._session.open()
         try:
             await migrate(connection)
+            await forget_old_marks(connection)
             if await connection.fetchval("SHOW fsync") != "on":
                 _log.warning("database_without_fsync", meaning="a power failure may lose acknowledged readings")
         except BaseException:
