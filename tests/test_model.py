@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensorcast.model import Identity, Role, Room, format_time, is_valid_id, reading_id
+from sensorcast.model import (
+    Device,
+    Identity,
+    Organization,
+    Role,
+    Room,
+    Site,
+    Unit,
+    format_time,
+    is_valid_id,
+    reading_id,
+)
 
 IDS = st.text(max_size=12)
 
@@ -66,3 +77,16 @@ def test_rooms_of_different_kinds_are_never_equal(organization, other_organizati
 def test_id_with_colons_cannot_spell_a_room_of_another_organization():
     assert Room.unit(member("a"), "b:c") != Room.unit(member("a:b"), "c")
     assert Room.organization(member("a:b")) == "org:a%3Ab"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Organization(organization_id="x", created_at_us=1),
+        Site(organization_id="acme", site_id="x", created_at_us=1),
+        Unit(organization_id="acme", unit_id="x", created_at_us=1),
+        Device(organization_id="acme", device_id="x", created_at_us=1),
+    ],
+)
+def test_every_entry_of_the_registry_has_an_id_among_its_kind(entry):
+    assert entry.entry_id == "x"

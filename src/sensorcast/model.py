@@ -1,4 +1,4 @@
-"""The values that cross module borders: readings, identities, rooms, verdicts.
+"""The values that cross module borders: readings, identities, entries of the registry, rooms, verdicts.
 
 Owns their shapes and units; everything here is frozen, so a value handed on can never change behind its giver's back.
 The invariant: (organization, unit) is the identity of a unit, and a `Room` name can be made only from a value that
@@ -163,6 +163,76 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at_us: int
     number: int = 0
     """Given by the store, growing: what was revoked since a number is what has a higher one."""
+
+
+Metadata = Mapping[str, str | int | float | bool]
+"""What an operator notes about an entry of the registry: flat, and small (`entries` has the bounds)."""
+
+
+class Organization(msgspec.Struct, frozen=True, kw_only=True):
+    """What the registry knows of an organization itself."""
+
+    organization_id: str
+    created_at_us: int
+    name: str = ""
+    metadata: Metadata = {}
+
+    @property
+    def entry_id(self) -> str:
+        """Its id among the entries of its kind."""
+        return self.organization_id
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """A place where units stand."""
+
+    organization_id: str
+    site_id: str
+    created_at_us: int
+    name: str = ""
+    metadata: Metadata = {}
+
+    @property
+    def entry_id(self) -> str:
+        """Its id among the entries of its kind."""
+        return self.site_id
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """What is measured: its readings that name no site of their own get `site_id`."""
+
+    organization_id: str
+    unit_id: str
+    created_at_us: int
+    name: str = ""
+    site_id: str | None = None
+    area: str = ""
+    metadata: Metadata = {}
+
+    @property
+    def entry_id(self) -> str:
+        """Its id among the entries of its kind."""
+        return self.unit_id
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """What measures a unit."""
+
+    organization_id: str
+    device_id: str
+    created_at_us: int
+    unit_id: str | None = None
+    name: str = ""
+    metadata: Metadata = {}
+
+    @property
+    def entry_id(self) -> str:
+        """Its id among the entries of its kind."""
+        return self.device_id
+
+
+Entry = Organization | Site | Unit | Device
+"""What the registry holds."""
 
 
 class Owned(Protocol):

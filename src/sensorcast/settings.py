@@ -83,6 +83,20 @@ class Settings:
         low=_KIB,
     )
 
+    # Registry
+    auto_register: bool = _setting(
+        True, "Register units and devices with their first reading; false: readings of unknown units are rejected."
+    )
+    registry_cache_s: float = _setting(
+        5.0, "How long what the registry says is trusted; a change acts on every node within it.", low=0.05, high=3_600
+    )
+    registry_cache_entries: int = _setting(
+        300_000, "Units and devices remembered; beyond it the organizations with most are forgotten.", low=1
+    )
+    registry_sites_max: int = _setting(10_000, "Sites of one organization in the registry.", low=1)
+    registry_units_max: int = _setting(100_000, "Units of one organization in the registry.", low=1)
+    registry_devices_max: int = _setting(200_000, "Devices of one organization in the registry.", low=1)
+
     # Ingestion
     ingest_body_max_bytes: int = _setting(1 * _MIB, "Largest ingest body on the wire.", low=_KIB)
     ingest_inflated_max_bytes: int = _setting(8 * _MIB, "Largest ingest body after gzip.", low=_KIB)
@@ -133,6 +147,16 @@ class Settings:
         20_000, "Connections of this node; also never above 80 % of the file-descriptor limit.", low=1
     )
     connections_per_organization: int = _setting(5_000, "Connections of one organization on this node.", low=1)
+    connections_per_address: int = _setting(
+        5_000, "TCP connections of one address (IPv6: /64) to this process; `trusted_proxies` are not capped.", low=1
+    )
+    http_connections_max: int = _setting(
+        10_000, "TCP connections of this process that are no WebSocket: HTTP, polling, and silent ones.", low=1
+    )
+    trusted_proxies: str = _setting(
+        "127.0.0.0/8,::1",
+        "Addresses and networks, comma-separated, of proxies whose `X-Forwarded-For` is believed.",
+    )
     handshakes_per_s: float = _setting(300.0, "New connections a second on this node; beyond it 503.", low=1)
 
 

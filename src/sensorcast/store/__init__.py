@@ -1,16 +1,20 @@
-"""Durable readings and keys: the contracts every store keeps. Stores import nothing of sensorcast above layer 0.
+"""Durable readings, keys and registry: the contracts every store keeps.
 
-Called by the pipeline (append), the app (open, warm start, close), the web door (queries) and the CLI (keys).
+Stores import nothing of sensorcast above layer 0. Called by the pipeline (append), the app (open, warm start, close),
+the web door (queries), the registry, and the CLI (keys, registry).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from sensorcast.model import ApiKey, Reading, Revocation, Verdict
+from sensorcast.model import ApiKey, Entry, Organization, Reading, Revocation, Verdict
+
+E = TypeVar("E", bound=Entry)
+"""A kind of entry."""
 
 
 class ReadingPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +141,9 @@ class SeriesStore(Protocol):
 class KeyStore(Protocol):
     """Where API keys are kept, hashed. Same promises about durability and the event loop as `ReadingStore`."""
 
-    async def create_key(self, key: ApiKey) -> None: ...
+    async def create_key(self, key: ApiKey) -> None:
+        """Store a key; its organization is known to the registry from then on."""
+        ...
 
     async def find_key(self, key_id: str) -> ApiKey | None: ...
 
@@ -171,6 +177,76 @@ class RevocationStore(Protocol):
 
     async def list_revocations(self, organization_id: str) -> list[Revocation]:
         """The revocations of one organization, by number."""
+        ...
+
+
+class RegistryStore(Protocol):
+    """Where it is kept what organizations, sites, units and devices are called and belong to.
+
+    Same promises about durability and the event loop as `ReadingStore`, and besides:
+
+    - Identity: an entry is named by its kind, its organization and its id; alike ids of two organizations, or of two
+      kinds, have nothing to do with each other. The id of an `Organization` is its `organization_id`.
+    - Checked: whatever is stored has passed `entries.check_entry`. References are not checked: a unit may name a site,
+      a device a unit, that has no entry, as a reading may.
+    - Bounded: an organization has at most `registry_sites_max`, `registry_units_max` and `registry_devices_max`
+      entries. The count is exact, also when several processes write at once.
+    - Whole: what is stored for an organization makes the organization known too.
+    - Readings are another matter: no method here looks at them or touches them.
+    """
+
+    async def put_entry(self, entry: Entry) -> bool:
+        """Insert an entry or replace it whole, but for `created_at_us`, which stays; True when it is new.
+
+        Raises `InvalidRequest` for what is not allowed in an entry, or when a new one would be beyond the bound.
+        """
+        ...
+
+    async def add_missing(self, entries: Sequence[Entry]) -> int:
+        """Insert those that are missing and find room, all in one transaction; give how many that were.
+
+        Never changes what is there, so doing it again does nothing. Those beyond a bound are left out, the rest is not
+        touched by it. Raises `InvalidRequest`, and inserts none, when one holds what is not allowed.
+        """
+        ...
+
+    async def find_entry(self, kind: type[E], organization_id: str, entry_id: str) -> E | None:
+        """Give an entry; None when that organization has none of this kind and id."""
+        ...
+
+    async def find_entries(self, kind: type[E], organization_id: str, entry_ids: Sequence[str]) -> list[E]:
+        """Give those of the entries with these ids that there are, by id."""
+        ...
+
+    async def list_entries(
+        self,
+        kind: type[E],
+        organization_id: str,
+        *,
+        after: str | None,
+        limit: int,
+        site_id: str | None = None,
+        unit_id: str | None = None,
+    ) -> list[E]:
+        """Give entries of one organization by id, starting behind the id `after`.
+
+        With `site_id` only units that stand there, with `unit_id` only devices of that unit: no other kind has any.
+        """
+        ...
+
+    async def remove_entry(self, kind: type[E], organization_id: str, entry_id: str) -> bool:
+        """Remove an entry; False when there is none. With an `Organization` go its sites, units and devices."""
+        ...
+
+    async def list_organizations(self, *, after: str | None, limit: int) -> list[Organization]:
+        """Give the organizations by id, starting behind the id `after`. For the operator, never for a tenant."""
+        ...
+
+    async def registry_version(self, organization_id: str) -> int:
+        """Give a number that grows with every `put_entry` and `remove_entry` of an organization; 0 before the first.
+
+        What was read after the number was is never older than what the number stands for.
+        """
         ...
 
 
