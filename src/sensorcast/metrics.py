@@ -112,6 +112,17 @@ SOCKETS_REVOKED: Final = Counter(
 HANDSHAKES_REFUSED: Final = Counter(
     "sensorcast_handshakes_refused", "Handshakes refused, by reason.", ["reason"], registry=REGISTRY
 )
+CONNECTIONS_REFUSED: Final = Counter(
+    "sensorcast_connections_refused",
+    "TCP connections refused before they were read, by cap: address, http, descriptors.",
+    ["cap"],
+    registry=REGISTRY,
+)
+HTTP_CONNECTIONS: Final = Gauge(
+    "sensorcast_http_connections",
+    "Open TCP connections that are no WebSocket: HTTP, polling, and silent ones.",
+    registry=REGISTRY,
+)
 OUTBOUND_BYTES: Final = Counter(
     "sensorcast_outbound_bytes", "Bytes of batches handed to connections.", registry=REGISTRY
 )
@@ -134,6 +145,11 @@ CLIENTS_CUT: Final = Counter(
     "sensorcast_clients_cut",
     "Connections cut for not reading, by bound: bytes, stall, or total (of all connections).",
     ["bound"],
+    registry=REGISTRY,
+)
+BUS_DROPPED: Final = Counter(
+    "sensorcast_bus_dropped_messages",
+    "Messages to other nodes that were given up because a queue was full.",
     registry=REGISTRY,
 )
 

@@ -34,6 +34,9 @@ class Settings:
     host: str = _setting("127.0.0.1", "Address to listen on; `0.0.0.0` for every interface.")
     port: int = _setting(8080, "TCP port to listen on; 0 takes a free one.", low=0, high=65_535)
     data: str = _setting("./sensorcast-data", "Folder of the SQLite database and the generated JWT secret.")
+    workers: int = _setting(
+        1, "Processes that share the port; the number of cores is the most that is of use.", low=1, high=64
+    )
     database_url: str = _setting("", "PostgreSQL address, `postgresql://user@host/name`; empty: SQLite in `data`.")
     log_level: str = _setting("info", "Least severe log line written: debug, info, warning or error.")
 
@@ -158,6 +161,11 @@ class Settings:
         "Addresses and networks, comma-separated, of proxies whose `X-Forwarded-For` is believed.",
     )
     handshakes_per_s: float = _setting(300.0, "New connections a second on this node; beyond it 503.", low=1)
+
+    # Several nodes
+    bus_queue_max_bytes: int = _setting(
+        16 * _MIB, "Bytes that wait to be sent to another node; what comes on top is dropped and repaired.", low=_MIB
+    )
 
 
 @cache
