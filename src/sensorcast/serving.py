@@ -23,6 +23,7 @@ from sensorcast.app import Application
 from sensorcast.errors import ConfigurationError
 from sensorcast.settings import Settings
 from sensorcast.transport.doorkeeper import doorkeeper_class
+from sensorcast.transport.limits import trusted_proxies
 
 BACKLOG: Final = 4_096
 """Connections the kernel holds for us: a herd of dashboards coming back at once must not be refused by TCP."""
@@ -130,6 +131,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                forwarded_allow_ips=list(trusted_proxies(settings)),
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=AFTER_DRAIN_S,

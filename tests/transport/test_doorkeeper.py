@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from sensorcast.settings import Settings
+from sensorcast.transport.census import Census
 from sensorcast.transport.doorkeeper import Doorkeeper
 
 UPGRADE = b"GET /socket.io/?EIO=4 HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
@@ -20,6 +21,8 @@ class Successor(asyncio.Protocol):
     def __init__(self, *_args: Any, **_named: Any) -> None:
         self.seen: list[object] = []
         self.made.append(self)
+
+    network: object = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.seen.append(transport)
@@ -44,6 +47,9 @@ class FakeTransport:
     def set_protocol(self, protocol: object) -> None:
         self.protocol = protocol
 
+    def get_extra_info(self, _name: str) -> object:
+        return ("192.0.2.7", 4711)
+
     def abort(self) -> None:
         self.ended.append("abort")
 
@@ -53,9 +59,10 @@ class FakeTransport:
 
 class Bound(Doorkeeper):
     settings = Settings(header_timeout_s=0.1, header_max_bytes=1_024, header_max_count=20)
-    http_class = Http
+    http_class: Any = Http
     websocket_class: Any = WebSocket
     openings = (b"GET /socket.io/?",)
+    census = Census(settings)
 
 
 @pytest.fixture

@@ -1,16 +1,15 @@
 """How often one address may present credentials that do not hold, before they are not even looked at.
 
 Owns the count of failures by address. The invariant: a check costs no cryptography and no store, and whoever only
-presents good credentials is never counted. IPv6 counts by /64, the least that one customer is given.
+presents good credentials is never counted.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Callable
-from functools import lru_cache
 
+from sensorcast.addresses import network_of
 from sensorcast.errors import QuotaExceeded
 from sensorcast.metrics import CREDENTIALS_REFUSED
 from sensorcast.rate import TokenBuckets
@@ -26,7 +25,7 @@ class Attempts:
 
     def check(self, address: str) -> None:
         """Raise `QuotaExceeded` when too many credentials from this address did not hold."""
-        wait_s = self._failures.wait_s(_network(address), self._clock_s())
+        wait_s = self._failures.wait_s(network_of(address), self._clock_s())
         if wait_s > 0:
             CREDENTIALS_REFUSED.labels("limited").inc()
             raise QuotaExceeded(
@@ -38,15 +37,4 @@ class Attempts:
     def failed(self, address: str) -> None:
         """Count a credential that did not hold."""
         CREDENTIALS_REFUSED.labels("bad").inc()
-        self._failures.take(_network(address), self._clock_s())
-
-
-@lru_cache(maxsize=4_096)
-def _network(address: str) -> str:
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return address
-    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
+        self._failures.take(network_of(address), self._clock_s())

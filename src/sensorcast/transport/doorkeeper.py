@@ -4,6 +4,7 @@ Owns a connection until its first bytes. uvicorn would build its HTTP protocol, 
 hand it over; for a dashboard that only ever upgrades, that was a third of the cost of connecting. The invariant: only a
 head that is whole, alone, within the limits of heads and plainly an upgrade at one of our paths takes the short way; in
 any doubt the bytes go to uvicorn unchanged, which comes to the same carrier or to an error of its own.
+A connection beyond the caps of the census is refused before anything is read.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar, Final, cast
 
+from sensorcast.metrics import HTTP_CONNECTIONS
 from sensorcast.settings import Settings
-from sensorcast.transport.http_guard import guarded_http_class
+from sensorcast.transport.census import Census, Network
+from sensorcast.transport.http_guard import GuardedHttpProtocol, guarded_http_class
 from sensorcast.transport.websocket import WebSocketCarrier
 
 _END: Final = b"\r\n\r\n"
@@ -22,9 +25,10 @@ _UPGRADE: Final = b"\r\nupgrade: websocket\r\n"
 class Doorkeeper(asyncio.Protocol):
     """What uvicorn makes for a new connection. Bind it with `doorkeeper_class`."""
 
-    __slots__ = ("_app_state", "_config", "_loop", "_server_state", "_timer", "_transport")
+    __slots__ = ("_app_state", "_config", "_loop", "_network", "_server_state", "_timer", "_transport")
     settings: ClassVar[Settings]
-    http_class: ClassVar[type[asyncio.Protocol]]
+    census: ClassVar[Census]
+    http_class: ClassVar[type[GuardedHttpProtocol]]
     websocket_class: ClassVar[type[WebSocketCarrier]]
     openings: ClassVar[tuple[bytes, ...]]
     """What the head of an upgrade at one of our paths begins with."""
@@ -37,21 +41,29 @@ class Doorkeeper(asyncio.Protocol):
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, None)
+        self._network: Network | None = None
         self._timer = cast(asyncio.TimerHandle, None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._network = self.census.arrive(self._transport, self._loop.time())
+        if self._network is None:
+            return
         self._server_state.connections.add(self)
         self._timer = self._loop.call_later(self.settings.header_timeout_s, self._transport.abort)
 
     def data_received(self, data: bytes) -> None:
         self._leave()
+        successor: WebSocketCarrier | GuardedHttpProtocol
         if self._is_upgrade(data):
-            successor: asyncio.Protocol = self.websocket_class(self._config, self._server_state, self._app_state)
+            successor = self.websocket_class(self._config, self._server_state, self._app_state)
+            if self._network is not None:
+                self._network.upgraded()
         else:
-            successor = cast(Any, self.http_class)(
+            successor = self.http_class(
                 config=self._config, server_state=self._server_state, app_state=self._app_state, _loop=self._loop
             )
+        successor.network = self._network
         successor.connection_made(self._transport)
         self._transport.set_protocol(successor)
         successor.data_received(data)
@@ -67,7 +79,9 @@ class Doorkeeper(asyncio.Protocol):
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._leave()
+        if self._network is not None:
+            self._leave()
+            self._network.left_http()
 
     def _leave(self) -> None:
         self._timer.cancel()
@@ -80,9 +94,12 @@ class Doorkeeper(asyncio.Protocol):
 
 def doorkeeper_class(settings: Settings, websocket_class: type[WebSocketCarrier]) -> type[Doorkeeper]:
     """Make the class to give to `uvicorn.Config(http=...)`, for these settings and the endpoints of that class."""
+    census = Census(settings)
+    HTTP_CONNECTIONS.set_function(lambda: census.http)
     bound = {
         "__slots__": (),
         "settings": settings,
+        "census": census,
         "http_class": guarded_http_class(settings),
         "websocket_class": websocket_class,
         "openings": tuple(f"GET {path}?".encode() for path in websocket_class.endpoints),

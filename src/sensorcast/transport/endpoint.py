@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from sensorcast.addresses import Proxies
 from sensorcast.metrics import CONNECTIONS, CONNECTIONS_OPENED, HANDSHAKES_REFUSED, OUTBOUND_BYTES
 from sensorcast.rate import TokenBucket
 from sensorcast.transport import origin as origins
@@ -76,6 +77,7 @@ class Endpoint:
         self.wheel = TimerWheel(
             min(timing.ping_interval_s, timing.ping_timeout_s, timing.connect_timeout_s, timing.upgrade_timeout_s)
         )
+        self.proxies = Proxies(limits.trusted_proxies)
         self._open_handler = open_handler
         self._kept_headers = kept_headers
         self._new_sid = new_sid

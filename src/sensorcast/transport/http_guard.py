@@ -15,6 +15,8 @@ from typing import ClassVar, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sensorcast.settings import Settings
+from sensorcast.transport.census import Network
+from sensorcast.transport.websocket import WebSocketCarrier
 
 _TOO_LARGE: Final = "Request head too large (settings header_max_bytes, header_max_count)."
 
@@ -36,6 +38,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     """uvicorn's httptools protocol with bounded requests. Bind settings with `guarded_http_class`."""
 
     settings: ClassVar[Settings]
+    network: Network | None = None
+    """Where the connection is counted, when the doorkeeper has let it in."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -117,6 +121,13 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._disarm()
         super().on_message_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        carrier = self.transport.get_protocol()
+        if self.network is not None and isinstance(carrier, WebSocketCarrier):
+            self.network.upgraded()
+            carrier.network = self.network
+
     def send_400_response(self, msg: str) -> None:
         if self._head_is_too_large():
             self._refuse_head()
@@ -133,6 +144,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        if self.network is not None:
+            self.network.left_http()
         super().connection_lost(exc)
 
 

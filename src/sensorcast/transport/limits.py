@@ -6,6 +6,7 @@ Owns no state. Each field is a row of `settings`, and `from_settings` is the onl
 from __future__ import annotations
 
 import resource
+import sys
 from typing import Final
 
 import msgspec
@@ -16,6 +17,8 @@ from sensorcast.wire.socketio import DecodeLimits
 
 DESCRIPTOR_SHARE: Final = 0.8
 """Share of the file-descriptor limit that connections may take; the rest is for the store, logs and new requests."""
+SOCKET_SHARE: Final = 0.9
+"""Share that all TCP connections together may take, those too that are no session (yet)."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +41,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     handshakes_per_s: float = 300.0
     allowed_origins: tuple[str, ...] = ()
     permessage_deflate: bool = False
+    trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Limits:
@@ -60,13 +64,26 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             outbound_total_max_bytes=settings.outbound_total_max_bytes,
             connections_max=settings.connections_max,
             handshakes_per_s=settings.handshakes_per_s,
-            allowed_origins=tuple(part for part in map(str.strip, settings.allowed_origins.split(",")) if part),
+            allowed_origins=_parts(settings.allowed_origins),
             permessage_deflate=settings.permessage_deflate,
+            trusted_proxies=trusted_proxies(settings),
         )
 
     def connection_ceiling(self) -> int:
         """Connections this process takes: the setting, or the share of its file descriptors when that is less."""
-        soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft == resource.RLIM_INFINITY:
-            return self.connections_max
-        return min(self.connections_max, int(soft * DESCRIPTOR_SHARE))
+        return min(self.connections_max, descriptor_share(DESCRIPTOR_SHARE))
+
+
+def descriptor_share(share: float) -> int:
+    """That share of the file descriptors of this process; without a limit of them, more than there can be."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else int(soft * share)
+
+
+def trusted_proxies(settings: Settings) -> tuple[str, ...]:
+    """The addresses and networks of that setting."""
+    return _parts(settings.trusted_proxies)
+
+
+def _parts(listed: str) -> tuple[str, ...]:
+    return tuple(part for part in map(str.strip, listed.split(",")) if part)

@@ -20,6 +20,7 @@ from websockets.protocol import OPEN, SERVER, Protocol
 from sensorcast.metrics import CLIENTS_CUT
 from sensorcast.transport import connection as reasons
 from sensorcast.transport.backlog import Backlog
+from sensorcast.transport.census import Network, peer_address
 from sensorcast.transport.connection import Connection
 from sensorcast.transport.opening import Opening, may_deflate, open_websocket
 from sensorcast.wire.engine_session import Probe
@@ -44,13 +45,14 @@ class WebSocketCarrier(asyncio.Protocol):
 
     __slots__ = (
         "_backlog", "_closing", "_connection", "_corked", "_corked_bytes", "_deflate", "_endpoint", "_fragments",
-        "_linger", "_probe", "_protocol", "_transport", "_watched", "_written_bytes",
+        "_linger", "_probe", "_protocol", "_transport", "_watched", "_written_bytes", "network",
     )  # fmt: skip
     endpoints: ClassVar[Mapping[str, Endpoint]] = {}
     name: ClassVar[str] = "websocket"
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         # The arguments are uvicorn's. We do not join its connection set: the endpoint closes us, after the last flush.
+        self.network: Network | None = None
         self._endpoint: Endpoint | None = None
         self._connection: Connection | None = None
         self._protocol = cast(Protocol, None)
@@ -88,8 +90,8 @@ class WebSocketCarrier(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=endpoint.limits.outbound_soft_bytes)
         sid = opening.query.get("sid")
         if sid is None:
-            peer = self._transport.get_extra_info("peername")
-            address = peer[0] if isinstance(peer, tuple) and peer else ""
+            forwarded_for = opening.headers.get("x-forwarded-for", "")
+            address = endpoint.proxies.client(peer_address(self._transport), forwarded_for)
             self._connection = endpoint.open(self, address=address, query=opening.query, headers=opening.headers)
         else:
             self._probe = Probe.WAITING
@@ -366,6 +368,8 @@ class WebSocketCarrier(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
+        if self.network is not None:
+            self.network.left()
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
