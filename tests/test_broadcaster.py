@@ -10,7 +10,7 @@ import structlog
 
 from sensorcast.broadcaster import FlushStats
 from sensorcast.hub import Hub
-from sensorcast.metrics import FLUSH_ERRORS
+from sensorcast.metrics import FLUSH_BATCHES, FLUSH_ERRORS
 from sensorcast.model import Room
 from tests.broadcasting import NOW_US, Dashboard, service_of
 from tests.stream.readings import reading
@@ -103,6 +103,7 @@ class _HubWithOneBrokenRoom(Hub):
 
 async def test_a_room_that_fails_is_counted_and_stops_nobody() -> None:
     hub = _HubWithOneBrokenRoom()
+    Dashboard(hub, "org:a")
     dashboard, service = Dashboard(hub, "org:b"), service_of(hub)
     service.add_reading("a", reading(org="a"))
     service.add_reading("b", reading(org="b"))
@@ -110,6 +111,17 @@ async def test_a_room_that_fails_is_counted_and_stops_nobody() -> None:
     await service.flush()
     assert dashboard.ids == ["b/u1/0"]
     assert FLUSH_ERRORS._value.get() == before + 1
+
+
+async def test_what_nobody_follows_is_not_even_encoded() -> None:
+    hub = Hub()
+    dashboard, service = Dashboard(hub, "unit:a:u1"), service_of(hub)
+    service.add_reading("a", reading("u1", 0))
+    service.add_reading("a", reading("u2", 0))
+    before = FLUSH_BATCHES._value.get()
+    await service.flush()
+    assert [each["unitId"] for each in dashboard.batches] == ["u1"]
+    assert FLUSH_BATCHES._value.get() == before + 1
 
 
 async def test_numbers_only_grow_across_flushes_restarts_and_organizations() -> None:

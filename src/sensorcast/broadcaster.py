@@ -299,11 +299,14 @@ class SensorStreamService:
         yield from publish(batches)
 
     def _batches(self, drained: OrganizationReadings, rate: Rate) -> Iterator[Batch]:
-        """Encode each unit's readings once; a unit that cannot be encoded is counted and left out."""
+        """Encode each unit's readings once; a unit that nobody follows, or that cannot be encoded, is left out."""
+        organization_room = rate.room(Room.organization(drained))
         for unit_id, readings in drained.units.items():
             room = Room.unit(drained, unit_id)
             try:
                 rooms = _rooms(drained, unit_id, readings, rate)
+                if not any(map(self._hub.members, (organization_room, *rooms))):
+                    continue
                 conflation = Conflation(room, max(reading.recorded_at_us for reading in readings))
                 for payload in batch_payloads(
                     unit_id, readings, max_bytes=self._batch_max_bytes, next_seq=self._next_seq

@@ -19,6 +19,9 @@ from sensorcast.metrics import INGEST_READINGS, STREAM_ERRORS
 from sensorcast.model import Reading, Verdict
 from sensorcast.store import ReadingStore
 
+_STORED, _DUPLICATE, _CONFLICTING, _REJECTED = map(
+    INGEST_READINGS.labels, ("stored", "duplicate", "conflict", "rejected")
+)
 _recorded_at: Final = attrgetter("recorded_at_us")
 _log = structlog.get_logger(__name__)
 
@@ -118,8 +121,10 @@ _CONFLICT = InvalidReading(
 
 
 def _count(receipt: Receipt) -> None:
-    conflicts = sum(item.code == _CONFLICT.item_code for item in receipt.rejected)
-    INGEST_READINGS.labels("stored").inc(receipt.inserted_count)
-    INGEST_READINGS.labels("duplicate").inc(receipt.duplicate_count)
-    INGEST_READINGS.labels("conflict").inc(conflicts)
-    INGEST_READINGS.labels("rejected").inc(len(receipt.rejected) - conflicts)
+    _STORED.inc(receipt.inserted_count)
+    if receipt.duplicate_count:
+        _DUPLICATE.inc(receipt.duplicate_count)
+    if receipt.rejected:
+        conflicts = sum(item.code == _CONFLICT.item_code for item in receipt.rejected)
+        _CONFLICTING.inc(conflicts)
+        _REJECTED.inc(len(receipt.rejected) - conflicts)

@@ -17,7 +17,7 @@ async def open_door(tmp_path: Path) -> AsyncIterator[OpenDoor]:
     doors: list[Door] = []
 
     async def open_one(**settings: Any) -> Door:
-        door = Door(tmp_path / "readings.db", Settings(store_busy_timeout_ms=100, **settings))
+        door = Door(tmp_path / "readings.db", Settings(**{"store_busy_timeout_ms": 100} | settings))
         await door.open()
         doors.append(door)
         return door

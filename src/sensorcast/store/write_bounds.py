@@ -35,6 +35,7 @@ class WriteBounds:
         self._settings = settings
         self._readings = 0
         self._bytes = 0
+        INGEST_QUEUE_READINGS.set_function(lambda: self._readings)  # asked for now and then, changed at every request
 
     def take(self, readings: int, size_bytes: int) -> None:
         """Count work that is to wait. Raises `Unavailable` when there is too much already."""
@@ -53,7 +54,6 @@ class WriteBounds:
     def _count(self, readings: int, size_bytes: int) -> None:
         self._readings += readings
         self._bytes += size_bytes
-        INGEST_QUEUE_READINGS.set(self._readings)
 
 
 def _full(limit: str) -> Unavailable:

@@ -37,8 +37,9 @@ class LatestReadings:
         kept = units.get(reading.unit_id)
         if kept is None or _is_newer(reading, kept):
             units[reading.unit_id] = reading
-        self._by_use[reading.unit_key] = None
-        self._by_use.move_to_end(reading.unit_key)
+        unit_key = reading.unit_key
+        self._by_use[unit_key] = None
+        self._by_use.move_to_end(unit_key)
         if len(self._by_use) > self._max_units:
             self._evict()
         return kept is None or reading.recorded_at_us >= kept.recorded_at_us
