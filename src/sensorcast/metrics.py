@@ -147,6 +147,35 @@ CLIENTS_CUT: Final = Counter(
     ["bound"],
     registry=REGISTRY,
 )
+BUS_PUBLISHED: Final = Counter(
+    "sensorcast_bus_published_messages",
+    "Messages of this node to other nodes, heard by somebody or not.",
+    registry=REGISTRY,
+)
+BUS_HEARD: Final = Counter(
+    "sensorcast_bus_heard_messages", "Messages of other nodes that were good.", registry=REGISTRY
+)
+BUS_IGNORED: Final = Counter(
+    "sensorcast_bus_ignored_messages",
+    "Messages that were not: foreign, forged, oversized, unknown, wrong_channel, replayed, stale, crowd.",
+    ["reason"],
+    registry=REGISTRY,
+)
+BUS_GAPS: Final = Counter(
+    "sensorcast_bus_gaps",
+    "Times that messages of an organization were missed: its latest readings were then read from the store.",
+    registry=REGISTRY,
+)
+BUS_REPAIRS: Final = Counter(
+    "sensorcast_bus_repairs",
+    "Snapshots of an organization read from the store: done, failed.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+BUS_REPAIRED_READINGS: Final = Counter(
+    "sensorcast_bus_repaired_readings", "Readings that a snapshot brought and no message had.", registry=REGISTRY
+)
+CLUSTER_NODES: Final = Gauge("sensorcast_cluster_nodes", "Nodes that are heard, this one included.", registry=REGISTRY)
 BUS_DROPPED: Final = Counter(
     "sensorcast_bus_dropped_messages",
     "Messages to other nodes that were given up because a queue was full.",

@@ -163,6 +163,17 @@ class Settings:
     handshakes_per_s: float = _setting(300.0, "New connections a second on this node; beyond it 503.", low=1)
 
     # Several nodes
+    redis_url: str = _setting(
+        "", "Redis that connects the nodes, `redis://` or `rediss://user:password@host:port/0`; empty: this one alone."
+    )
+    redis_prefix: str = _setting("sensorcast", "What the names of our channels in Redis begin with.")
+    cluster_secret: str = _setting(
+        "", "Secret that proves messages between nodes, at least 32 bytes; empty: made from the JWT secret."
+    )
+    node_name: str = _setting("", "What this node is called in lists of nodes; empty: host name and process id.")
+    bus_silence_s: float = _setting(
+        3.0, "Silence on the bus after which a node holds itself for deaf and connects anew.", low=0.5, high=60
+    )
     bus_queue_max_bytes: int = _setting(
         16 * _MIB, "Bytes that wait to be sent to another node; what comes on top is dropped and repaired.", low=_MIB
     )
