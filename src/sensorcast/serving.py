@@ -8,6 +8,7 @@ what is left.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import socket
 from collections.abc import Awaitable, Callable
@@ -39,6 +40,9 @@ looking through them again and again was a tenth of the cost of each new one."""
 KEEP_ALIVE_S: Final = 30
 """Idle time after which a gateway's HTTP connection is closed: it sends more often, or can reconnect."""
 
+TICK_S: Final = 1.0
+"""How often uvicorn renews the `Date` of its answers. Left to itself it wakes up ten times a second, to look whether it
+should stop; on a server with nothing else to do that was two thirds of all processor time."""
 FORCE_CHECK_S: Final = 0.1
 """How often a stop under way looks whether a second signal came: a signal handler can do no more than set a flag."""
 
@@ -87,7 +91,7 @@ async def _beside(server: _Server, url: str, on_ready: OnReady | None, backgroun
             await background(url)
     except Exception as exc:
         server.failure = exc
-        server.should_exit = True
+        server.stop()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -141,6 +145,19 @@ class _Server(uvicorn.Server):
         self.failure: Exception | None = None
         """What went wrong in the work beside the server; raised once the server has stopped."""
         self._application = application
+        self._loop = asyncio.get_running_loop()
+        self._asked_to_stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Begin the stop in good order."""
+        self.should_exit = True
+        self._asked_to_stop.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._asked_to_stop.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -151,6 +168,7 @@ class _Server(uvicorn.Server):
         # is a success. A second signal ends at once what is still under way.
         self.force_exit = self.should_exit
         self.should_exit = True
+        self._loop.call_soon_threadsafe(self.stop)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:

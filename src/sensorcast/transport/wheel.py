@@ -17,8 +17,9 @@ _log = structlog.get_logger(__name__)
 
 MIN_TICK_S: Final = 0.005
 """Finest slot: below it, the timer itself would be the load."""
-MAX_TICK_S: Final = 0.25
-"""Coarsest slot: heartbeats may come a quarter of a second late, which is 1 % of the default interval."""
+MAX_TICK_S: Final = 0.5
+"""Coarsest slot: heartbeats may come half a second late, which is 2 % of the default interval. Waking up costs more
+than what is done then, so not more often."""
 TICKS_PER_SHORTEST: Final = 20
 """The shortest timeout is kept to a twentieth of itself."""
 RETRY_S: Final = 10.0
