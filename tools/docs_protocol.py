@@ -173,7 +173,7 @@ was revoked, gets a DISCONNECT packet, after which a stock client does not try a
 
 Everything that came in for a unit since the last flush (`--flush-interval-ms`), once per socket, however many of its
 rooms it belongs to. `readings` are sorted by `recordedAt`; a batch above `--batch-max-bytes` is split into several.
-`count` is their number. `seq` grows from batch to batch, also over restarts.
+`count` is their number. `seq` grows from batch to batch of an organization, also over restarts.
 
 {table(("Field of a reading", "What it is"), reading_rows())}
 

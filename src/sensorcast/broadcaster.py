@@ -19,7 +19,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
 from typing import Final, Protocol
 
 import msgspec
@@ -38,6 +37,7 @@ from sensorcast.metrics import (
 )
 from sensorcast.model import Owned, Reading, Room
 from sensorcast.stream import OrganizationReadings, SensorStream
+from sensorcast.stream.numbers import BatchNumbers
 from sensorcast.stream.outgoing import batch_payloads
 from sensorcast.stream.rates import FULL_RATE, RATES, Rate, in_use_room
 from sensorcast.wire.frame import Conflation
@@ -102,8 +102,7 @@ class SensorStreamService:
         self._interval_s = flush_interval_s
         self.stream = SensorStream() if stream is None else stream
         self._batch_max_bytes = batch_max_bytes
-        # Microseconds outrun batches, so a later start is above every number given before it; below 2**53 until 2255.
-        self._next_seq = count(now_us()).__next__
+        self._numbers = BatchNumbers(now_us)
         self._outbound = outbound
         self._now_us = now_us
         self._flushes = 0
@@ -301,6 +300,7 @@ class SensorStreamService:
     def _batches(self, drained: OrganizationReadings, rate: Rate) -> Iterator[Batch]:
         """Encode each unit's readings once; a unit that nobody follows, or that cannot be encoded, is left out."""
         organization_room = rate.room(Room.organization(drained))
+        next_seq = partial(self._numbers.next_of, drained.organization_id)
         for unit_id, readings in drained.units.items():
             room = Room.unit(drained, unit_id)
             try:
@@ -308,9 +308,7 @@ class SensorStreamService:
                 if not any(map(self._hub.members, (organization_room, *rooms))):
                     continue
                 conflation = Conflation(room, max(reading.recorded_at_us for reading in readings))
-                for payload in batch_payloads(
-                    unit_id, readings, max_bytes=self._batch_max_bytes, next_seq=self._next_seq
-                ):
+                for payload in batch_payloads(unit_id, readings, max_bytes=self._batch_max_bytes, next_seq=next_seq):
                     yield Batch(rooms, event_frame(BATCH_EVENT, payload, conflation=conflation))
             except Exception as exc:
                 FLUSH_ERRORS.inc()
