@@ -250,5 +250,5 @@ class RegistryStore(Protocol):
         ...
 
 
-class Store(ReadingStore, SeriesStore, KeyStore, RevocationStore, Protocol):
+class Store(ReadingStore, SeriesStore, KeyStore, RevocationStore, RegistryStore, Protocol):
     """What a database is to the server: all contracts in one."""

@@ -16,16 +16,18 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from sensorcast.errors import Unavailable
-from sensorcast.model import ApiKey, Reading, Revocation, Verdict
+from sensorcast.model import ApiKey, Entry, Organization, Reading, Revocation, Verdict
 from sensorcast.settings import Settings
-from sensorcast.store import Bucket, ReadingPage
+from sensorcast.store import Bucket, E, ReadingPage
 from sensorcast.store import postgres_credentials as credentials
 from sensorcast.store import postgres_expiry as expiry
+from sensorcast.store import postgres_registry as registry
 from sensorcast.store.cursors import FROM_THE_START, decode_cursor, encode_cursor
 from sensorcast.store.postgres_rows import SELECT_READING, from_row
 from sensorcast.store.postgres_series import select_samples, select_series
 from sensorcast.store.postgres_server import is_lost, open_failure, open_pool, translate
 from sensorcast.store.postgres_writer import PostgresWriter
+from sensorcast.store.registry_rows import KINDS, to_row
 
 T = TypeVar("T")
 
@@ -63,6 +65,7 @@ class PostgresStore:
 
     def __init__(self, url: str, settings: Settings, *, random: Random | None = None) -> None:
         self._url = url
+        self._settings = settings
         self._writer = PostgresWriter(url, settings, random=random or Random())  # noqa: S311 spreading, not secrets
         self._pool: Any = None
         self._waiting = 0
@@ -168,6 +171,50 @@ class PostgresStore:
 
     async def list_revocations(self, organization_id: str) -> list[Revocation]:
         return await self.query(lambda connection: credentials.list_revocations(connection, organization_id))
+
+    async def put_entry(self, entry: Entry) -> bool:
+        row = to_row(entry)
+        return await self.change(lambda connection: registry.put_entry(connection, row, self._settings))
+
+    async def add_missing(self, entries: Sequence[Entry]) -> int:
+        return await self.change(lambda connection: registry.add_missing(connection, entries, self._settings))
+
+    async def find_entry(self, kind: type[E], organization_id: str, entry_id: str) -> E | None:
+        found = await self.find_entries(kind, organization_id, [entry_id])
+        return found[0] if found else None
+
+    async def find_entries(self, kind: type[E], organization_id: str, entry_ids: Sequence[str]) -> list[E]:
+        return await self.query(
+            lambda connection: registry.find_entries(connection, KINDS[kind], organization_id, entry_ids)
+        )
+
+    async def list_entries(
+        self,
+        kind: type[E],
+        organization_id: str,
+        *,
+        after: str | None,
+        limit: int,
+        site_id: str | None = None,
+        unit_id: str | None = None,
+    ) -> list[E]:
+        only = {name: each for name, each in (("site_id", site_id), ("unit_id", unit_id)) if each is not None}
+        return await self.query(
+            lambda connection: registry.list_entries(
+                connection, KINDS[kind], organization_id, after=after or "", limit=limit, only=only
+            )
+        )
+
+    async def remove_entry(self, kind: type[E], organization_id: str, entry_id: str) -> bool:
+        return await self.change(
+            lambda connection: registry.remove_entry(connection, KINDS[kind], organization_id, entry_id)
+        )
+
+    async def list_organizations(self, *, after: str | None, limit: int) -> list[Organization]:
+        return await self.query(lambda connection: registry.list_organizations(connection, after or "", limit))
+
+    async def registry_version(self, organization_id: str) -> int:
+        return await self.query(lambda connection: registry.version(connection, organization_id))
 
     async def _select(self, sql: str, *bindings: Any) -> list[Reading]:
         return [from_row(row) for row in await self.query(lambda connection: connection.fetch(sql, *bindings))]

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sensorcast.errors import InvalidRequest
 from sensorcast.model import ApiKey, Revocation, RevocationKind, Scope
 from sensorcast.store import KEYS_MAX, REVOCATIONS_MAX
+from sensorcast.store.postgres_registry import know_organization
 
 _LOCK: Final = "SELECT pg_advisory_xact_lock(91625968963587)"
 """Held to the end of a transaction that counts or numbers: without it, a number could appear after a higher one."""
@@ -39,13 +40,14 @@ _LIST: Final = f"SELECT {_REVOCATION} FROM revocations WHERE organization_id = $
 
 
 async def insert_key(connection: Any, key: ApiKey) -> None:
-    """Store a key. Raises `InvalidRequest` when the organization has `KEYS_MAX`."""
+    """Store a key, and know its organization. Raises `InvalidRequest` when that has `KEYS_MAX`."""
     await connection.execute(_LOCK)
     if await connection.fetchval(_COUNT_KEYS, key.organization_id) >= KEYS_MAX:
         raise InvalidRequest(f"an organization has {KEYS_MAX} API keys at most")
     row = (key.key_id, key.organization_id, key.name, key.secret_sha256, key.created_at_us, key.revoked_at_us)
     scopes = " ".join(sorted(key.scopes))
     await connection.execute(_INSERT_KEY, *row, scopes, key.expires_at_us, key.last_used_at_us)
+    await know_organization(connection, key.organization_id, key.created_at_us)
 
 
 async def find_key(connection: Any, key_id: str) -> ApiKey | None:

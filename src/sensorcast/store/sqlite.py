@@ -17,11 +17,13 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from sensorcast.errors import Unavailable
-from sensorcast.model import ApiKey, Reading, Revocation, Verdict
+from sensorcast.model import ApiKey, Entry, Organization, Reading, Revocation, Verdict
 from sensorcast.settings import Settings
-from sensorcast.store import Bucket, ReadingPage
+from sensorcast.store import Bucket, E, ReadingPage
 from sensorcast.store import sqlite_credentials as credentials
+from sensorcast.store import sqlite_registry as registry
 from sensorcast.store.cursors import FROM_THE_START, decode_cursor, encode_cursor
+from sensorcast.store.registry_rows import KINDS, to_row
 from sensorcast.store.sqlite_file import open_failure, open_reader, translate
 from sensorcast.store.sqlite_rows import SELECT_READING, delete_old, from_row, units_with_old
 from sensorcast.store.sqlite_series import select_samples, select_series
@@ -160,6 +162,50 @@ class SqliteStore:
 
     async def list_revocations(self, organization_id: str) -> list[Revocation]:
         return await self._query(lambda connection: credentials.list_revocations(connection, organization_id))
+
+    async def put_entry(self, entry: Entry) -> bool:
+        row = to_row(entry)
+        return await self._change(lambda connection: registry.put_entry(connection, row, self._settings))
+
+    async def add_missing(self, entries: Sequence[Entry]) -> int:
+        return await self._change(lambda connection: registry.add_missing(connection, entries, self._settings))
+
+    async def find_entry(self, kind: type[E], organization_id: str, entry_id: str) -> E | None:
+        found = await self.find_entries(kind, organization_id, [entry_id])
+        return found[0] if found else None
+
+    async def find_entries(self, kind: type[E], organization_id: str, entry_ids: Sequence[str]) -> list[E]:
+        return await self._query(
+            lambda connection: registry.find_entries(connection, KINDS[kind], organization_id, entry_ids)
+        )
+
+    async def list_entries(
+        self,
+        kind: type[E],
+        organization_id: str,
+        *,
+        after: str | None,
+        limit: int,
+        site_id: str | None = None,
+        unit_id: str | None = None,
+    ) -> list[E]:
+        only = {name: each for name, each in (("site_id", site_id), ("unit_id", unit_id)) if each is not None}
+        return await self._query(
+            lambda connection: registry.list_entries(
+                connection, KINDS[kind], organization_id, after=after or "", limit=limit, only=only
+            )
+        )
+
+    async def remove_entry(self, kind: type[E], organization_id: str, entry_id: str) -> bool:
+        return await self._change(
+            lambda connection: registry.remove_entry(connection, KINDS[kind], organization_id, entry_id)
+        )
+
+    async def list_organizations(self, *, after: str | None, limit: int) -> list[Organization]:
+        return await self._query(lambda connection: registry.list_organizations(connection, after or "", limit))
+
+    async def registry_version(self, organization_id: str) -> int:
+        return await self._query(lambda connection: registry.version(connection, organization_id))
 
     async def _select(self, sql: str, bindings: Any) -> list[Reading]:
         return await self._query(lambda connection: [from_row(row) for row in connection.execute(sql, bindings)])

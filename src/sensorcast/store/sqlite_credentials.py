@@ -14,6 +14,7 @@ import apsw
 from sensorcast.errors import InvalidRequest
 from sensorcast.model import ApiKey, Revocation, RevocationKind, Scope
 from sensorcast.store import KEYS_MAX, REVOCATIONS_MAX
+from sensorcast.store.sqlite_registry import know_organization
 
 _COLUMNS: Final = (
     "key_id, organization_id, name, secret_sha256, created_at_us, revoked_at_us, scopes, expires_at_us, last_used_at_us"
@@ -38,12 +39,13 @@ _LIST: Final = f"SELECT {_REVOCATION} FROM revocations WHERE organization_id = ?
 
 
 def insert_key(connection: apsw.Connection, key: ApiKey) -> None:
-    """Store a key. Raises `InvalidRequest` when the organization has `KEYS_MAX`."""
+    """Store a key, and know its organization. Raises `InvalidRequest` when that has `KEYS_MAX`."""
     if connection.execute(_COUNT_KEYS, (key.organization_id,)).get >= KEYS_MAX:
         raise InvalidRequest(f"an organization has {KEYS_MAX} API keys at most")
     scopes = " ".join(sorted(key.scopes))
     row = (key.key_id, key.organization_id, key.name, key.secret_sha256, key.created_at_us, key.revoked_at_us)
     connection.execute(_INSERT_KEY, (*row, scopes, key.expires_at_us, key.last_used_at_us)).fetchall()
+    know_organization(connection, key.organization_id, key.created_at_us)
 
 
 def find_key(connection: apsw.Connection, key_id: str) -> ApiKey | None:

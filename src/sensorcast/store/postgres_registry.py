@@ -1,0 +1,125 @@
+"""The registry in PostgreSQL: one function per statement, each on a connection given by `postgres`.
+
+Owns its rows. The invariant: what changes an entry raises the version of its organization in the same transaction, and
+no organization has more entries than it may, unless a setting was lowered: whoever writes holds the lock of the
+organization's version, also against other servers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sensorcast.model import Entry
+from sensorcast.settings import Settings
+from sensorcast.store.registry_rows import COLUMNS, Row, bound, from_row, grouped, nameless, oldest_us, refusal
+
+_OF_KIND: Final = "kind = $1 AND organization_id = $2"
+_INSERT: Final = f"INSERT INTO registry ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"  # noqa: S608 our names
+_REPLACE: Final = (
+    "UPDATE registry SET name = $4, site_id = $5, unit_id = $6, area = $7, metadata = $8 "
+    "WHERE kind = $1 AND organization_id = $2 AND entry_id = $3"
+)
+_COUNT: Final = f"SELECT count(*) FROM registry WHERE {_OF_KIND}"  # noqa: S608
+_FIND: Final = f"SELECT {COLUMNS} FROM registry WHERE {_OF_KIND} AND entry_id = ANY($3::text[]) ORDER BY entry_id"  # noqa: S608
+_LIST: Final = (
+    f"SELECT {COLUMNS} FROM registry WHERE {_OF_KIND} AND entry_id > $3 {{}} "  # noqa: S608
+    "ORDER BY entry_id LIMIT $4"
+)
+_ORGANIZATIONS: Final = (
+    f"SELECT {COLUMNS} FROM registry WHERE kind = 'organization' AND organization_id > $1 "  # noqa: S608
+    "ORDER BY organization_id LIMIT $2"
+)
+_REMOVE: Final = f"DELETE FROM registry WHERE {_OF_KIND} AND entry_id = $3"  # noqa: S608
+_REMOVE_ALL: Final = (
+    "DELETE FROM registry WHERE kind IN ('organization', 'site', 'unit', 'device') AND organization_id = $1"
+)
+_LOCK: Final = (
+    "INSERT INTO registry_versions AS v (organization_id, version) VALUES ($1, $2) "
+    "ON CONFLICT (organization_id) DO UPDATE SET version = v.version + $2"
+)
+"""Adds to the version, perhaps 0, and in any case holds its row to the end of the transaction."""
+
+_VERSION: Final = "SELECT version FROM registry_versions WHERE organization_id = $1"
+
+
+async def put_entry(connection: Any, row: Row, settings: Settings) -> bool:
+    """Insert or replace an entry; True when it is new. Raises `InvalidRequest` when there is no room for it."""
+    await connection.execute(_LOCK, row.organization_id, 1)
+    if await connection.execute(_REPLACE, *row[:8]) == "UPDATE 1":
+        return False
+    if await _count(connection, row) >= bound(row.kind, settings):
+        raise refusal(row.kind, settings)
+    await connection.execute(_INSERT, *row)
+    await know_organization(connection, row.organization_id, row.created_at_us)
+    return True
+
+
+async def add_missing(connection: Any, entries: Iterable[Entry], settings: Settings) -> int:
+    """Insert those that are missing and find room; give how many that were."""
+    added = 0
+    for organization_id, kinds in grouped(entries).items():
+        await connection.execute(_LOCK, organization_id, 0)
+        for rows in kinds.values():
+            added += await _add(connection, rows, settings)
+        await know_organization(connection, organization_id, oldest_us(kinds))
+    return added
+
+
+async def know_organization(connection: Any, organization_id: str, created_at_us: int) -> None:
+    """See to it that an organization is known."""
+    await connection.execute(_INSERT, *nameless(organization_id, created_at_us))
+
+
+async def find_entries(connection: Any, kind: str, organization_id: str, entry_ids: Sequence[str]) -> list[Any]:
+    """Give the entries with these ids that there are, by id."""
+    possible = [entry_id for entry_id in entry_ids if "\0" not in entry_id]  # PostgreSQL cannot hold it: none has it
+    return [from_row(row) for row in await connection.fetch(_FIND, kind, organization_id, possible)]
+
+
+async def list_entries(
+    connection: Any, kind: str, organization_id: str, *, after: str, limit: int, only: Mapping[str, str]
+) -> list[Any]:
+    """Give entries by id, behind an id; `only` names columns and what they must hold."""
+    conditions = " ".join(f"AND {column} = ${number}" for number, column in enumerate(only, start=5))
+    rows = await connection.fetch(_LIST.format(conditions), kind, organization_id, after, limit, *only.values())
+    return [from_row(row) for row in rows]
+
+
+async def list_organizations(connection: Any, after: str, limit: int) -> list[Any]:
+    """Give organizations by id, behind an id."""
+    return [from_row(row) for row in await connection.fetch(_ORGANIZATIONS, after, limit)]
+
+
+async def remove_entry(connection: Any, kind: str, organization_id: str, entry_id: str) -> bool:
+    """Remove an entry, with an organization all of its entries; False when there is none."""
+    if "\0" in entry_id:
+        return False
+    await connection.execute(_LOCK, organization_id, 1)
+    removed: bool = await connection.execute(_REMOVE, kind, organization_id, entry_id) == "DELETE 1"
+    if removed and kind == "organization":
+        await connection.execute(_REMOVE_ALL, organization_id)
+    return removed
+
+
+async def version(connection: Any, organization_id: str) -> int:
+    """Give how often entries of an organization were changed."""
+    return int(await connection.fetchval(_VERSION, organization_id) or 0)
+
+
+async def _add(connection: Any, rows: Mapping[str, Row], settings: Settings) -> int:
+    """Insert the missing ones of rows of one organization and kind."""
+    first = next(iter(rows.values()))
+    found = await find_entries(connection, first.kind, first.organization_id, list(rows))
+    there = {entry.entry_id for entry in found}
+    missing = [row for entry_id, row in rows.items() if entry_id not in there]
+    if not missing:
+        return 0
+    added = missing[: max(0, bound(first.kind, settings) - await _count(connection, first))]
+    await connection.executemany(_INSERT, added)
+    return len(added)
+
+
+async def _count(connection: Any, row: Row) -> int:
+    """Give how many entries of a row's kind its organization has."""
+    return int(await connection.fetchval(_COUNT, row.kind, row.organization_id))
