@@ -9,7 +9,7 @@ from sensorcast.errors import Forbidden
 from sensorcast.model import Identity, Role, Scope
 
 EVERYBODY = {Permission.WATCH}
-ADMINS = {Permission.READ_STATS, Permission.MANAGE_KEYS, Permission.REVOKE}
+ADMINS = {Permission.READ_STATS, Permission.MANAGE_REGISTRY, Permission.MANAGE_KEYS, Permission.REVOKE}
 
 
 @pytest.mark.parametrize("role", list(Role))

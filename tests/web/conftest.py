@@ -34,6 +34,8 @@ class Door:
     quotas: Quotas
     reasons: list[str] = field(default_factory=list)
     connections: Counter[str] = field(default_factory=Counter)
+    changed: list[str] = field(default_factory=list)
+    """Organizations the registry of which was changed, one for each change."""
 
     def token(self, organization_id: str = "acme", role: Role = Role.VIEWER, *, ttl_s: float = 60.0) -> str:
         return mint_token(
@@ -65,6 +67,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     store = SqliteStore(tmp_path / "readings.db", settings)
     await store.open()
     service, connections, reasons = SensorStreamService(Hub()), Counter[str](), list[str]()
+    changed: list[str] = []
 
     def count(identity: Identity) -> int:
         return connections[identity.organization_id]
@@ -78,6 +81,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         store=store,
         authenticator=auth.authenticator,
         look=auth.look,
+        registry_changed=changed.append,
         quotas=quotas,
         stats=service,
         connections=count,
@@ -86,5 +90,5 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     )
     transport = httpx.ASGITransport(web.application(sources), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
-        yield Door(store, service, client, quotas, reasons, connections)
+        yield Door(store, service, client, quotas, reasons, connections, changed)
     await store.close()

@@ -6,7 +6,7 @@ from sensorcast.web import answers
 
 
 def test_names_go_out_in_camel_case_and_absent_fields_are_left_out() -> None:
-    assert answers.json_response(answers.UnitList(units=[])).body == b'{"units":[]}'
+    assert answers.json_response(answers.ReadingList(readings=[])).body == b'{"readings":[]}'
     assert answers.json_response(answers.ReadingList(readings=[], next_cursor="x")).body == (
         b'{"readings":[],"nextCursor":"x"}'
     )

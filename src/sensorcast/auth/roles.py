@@ -14,8 +14,9 @@ from sensorcast.model import Identity, Role, Scope
 class Permission(StrEnum):
     """Something a member of an organization may do in it; the value is how people call it."""
 
-    WATCH = "see readings: live, latest, history, export"
+    WATCH = "see readings: live, latest, history, export; and the registry"
     READ_STATS = "see usage and statistics"
+    MANAGE_REGISTRY = "name, place and remove sites, units and devices; name the organization"
     MANAGE_KEYS = "create, list and revoke API keys"
     REVOKE = "revoke tokens and users"
     REVOKE_ALL = "revoke every credential of the organization"
@@ -24,6 +25,7 @@ class Permission(StrEnum):
 _MEMBER: Final = frozenset({Permission.WATCH})
 _ADMIN: Final = _MEMBER | {
     Permission.READ_STATS,
+    Permission.MANAGE_REGISTRY,
     Permission.MANAGE_KEYS,
     Permission.REVOKE,
 }

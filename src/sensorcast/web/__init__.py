@@ -1,8 +1,9 @@
 """The web door: query API, numbers for operators, API description and the dashboard.
 
-Reading order: `queries`, `series`, `export`, `credentials`, `operations`, `pages`; around them `access` (who may),
-`parameters` and `bodies` (what was asked), `answers` (what goes out), `errors` and `security` (on every answer). The
-invariant: this door only shows readings, it never changes one.
+Reading order: `queries`, `series`, `export`, `registry` and `registry_units`, `credentials`, `operations`, `pages`;
+around them `access` (who may), `parameters` and `bodies` (what was asked), `answers` and `registry_shapes` (what goes
+out), `described` and `openapi` (how it is described), `errors` and `security` (on every answer). The invariant: this
+door only shows readings, it never changes one; what it changes are credentials and the registry.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from sensorcast.quotas import Quotas
-from sensorcast.store import KeyStore, ReadingStore, RevocationStore, SeriesStore
+from sensorcast.store import KeyStore, ReadingStore, RegistryStore, RevocationStore, SeriesStore
 from sensorcast.web import pages
 from sensorcast.web.access import Access, Authenticator
 from sensorcast.web.credentials import Credentials
@@ -24,12 +25,14 @@ from sensorcast.web.errors import HANDLERS
 from sensorcast.web.export import Export
 from sensorcast.web.operations import ConnectionCount, Operations, Reasons, StatsSource
 from sensorcast.web.queries import Queries
+from sensorcast.web.registry import Devices, OrganizationItself, Sites
+from sensorcast.web.registry_units import Units
 from sensorcast.web.security import SecurityHeaders
 from sensorcast.web.series import Charts
 
 
-class Store(ReadingStore, SeriesStore, KeyStore, RevocationStore, Protocol):
-    """Readings as they are, and made small; credentials."""
+class Store(ReadingStore, SeriesStore, KeyStore, RevocationStore, RegistryStore, Protocol):
+    """Readings as they are, and made small; credentials; the registry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,8 @@ class Sources:
     stats: StatsSource
     look: Callable[[], Awaitable[None]]
     """Makes this node take note of what was revoked."""
+    registry_changed: Callable[[str], None] = lambda organization_id: None
+    """Makes this node forget what it knew of the registry of an organization."""
     quotas: Quotas
     connections: ConnectionCount
     reasons: Reasons
@@ -51,7 +56,12 @@ class Sources:
 def routes(sources: Sources) -> list[BaseRoute]:
     """Give every route of this door."""
     access = Access(sources.authenticator, sources.quotas, sources.clock_s)
+    registry = (sources.store, access, sources.registry_changed, sources.clock_s)
     return [
+        *OrganizationItself(*registry).routes(),
+        *Sites(*registry).routes(),
+        *Units(*registry).routes(),
+        *Devices(*registry).routes(),
         *Queries(sources.store, access).routes(),
         *Export(sources.store, access).routes(),
         *Charts(sources.store, access).routes(),

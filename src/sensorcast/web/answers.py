@@ -20,20 +20,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
     """Common form: camelCase, fields that may be absent are left out."""
 
 
-class Unit(Answer, frozen=True):
-    """A unit and its newest reading."""
-
-    unit_id: str
-    latest: UnitReading
-
-
-class UnitList(Answer, frozen=True):
-    """Units by id. `nextCursor` is there when there are more."""
-
-    units: Sequence[Unit]
-    next_cursor: str | None = None
-
-
 class ReadingList(Answer, frozen=True):
     """Readings, newest first. `nextCursor` is there when there are more."""
 

@@ -6,8 +6,7 @@ The invariant: schemas are generated; only addresses, parameters and sentences a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -16,7 +15,9 @@ from msgspec import Meta
 from sensorcast import __version__
 from sensorcast.model import ID_PATTERN
 from sensorcast.stream.outgoing import UnitReading
-from sensorcast.web import answers, credentials, export, operations, queries, series
+from sensorcast.web import answers, credentials, export, operations, queries, registry_shapes, series
+from sensorcast.web.described import CHANGE, LOOKUP, PAGE, Operation
+from sensorcast.web.registry_operations import REGISTRY_OPERATIONS
 
 INGEST_PATH: Final = "/api/ingest/readings"
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -69,8 +70,15 @@ _TYPES: Final = (
     IngestRequest,
     IngestReceipt,
     UnitReading,
-    answers.UnitList,
     answers.ReadingList,
+    registry_shapes.OrganizationChange,
+    registry_shapes.SiteDescription,
+    registry_shapes.UnitDescription,
+    registry_shapes.DeviceDescription,
+    registry_shapes.Organization,
+    registry_shapes.SiteList,
+    registry_shapes.UnitList,
+    registry_shapes.DeviceList,
     series.Series,
     series.Samples,
     credentials.NewKey,
@@ -96,7 +104,6 @@ _PROBLEMS: Final = {
     "503": "Not available now; see Retry-After.",
     "507": "The disk is full; nothing was stored.",
 }
-_PAGE: Final = {"limit": "Most items to answer, a whole number.", "cursor": "The nextCursor of the answer before."}
 _SPAN: Final = {
     "start": "First recordedAt, RFC 3339 with zone.",
     "end": "The recordedAt before which the answer ends, RFC 3339 with zone.",
@@ -105,27 +112,6 @@ _CHART: Final = {
     "points": "Most moments to answer, a whole number.",
     "measure": "temperature, humidity, battery, signalStrength or metrics.<name>.",
 }
-_LOOKUP: Final = ("401", "404", "422", "429", "503")
-_CHANGE: Final = ("400", "401", "403", "404", "413", "415", "422", "429", "503", "507")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operation:
-    """One thing that can be asked of the HTTP API."""
-
-    path: str
-    summary: str
-    answer: str | None = None
-    """Name of the answer's schema; None: plain text."""
-    method: str = "get"
-    body: str | None = None
-    credential: str | None = None
-    query: Mapping[str, str] = field(default_factory=dict)
-    problems: Sequence[str] = ()
-    media_type: str = "text/plain"
-    """Of an answer that is not JSON."""
-    status: str = "200"
-    """Of a success; 204 has no body."""
 
 
 OPERATIONS: Final = (
@@ -138,35 +124,28 @@ OPERATIONS: Final = (
         credential="apiKey",
         problems=("400", "401", "413", "415", "422", "429", "503", "507"),
     ),
-    Operation(
-        path=queries.UNITS_PATH,
-        summary="Units with their newest readings, by unit id",
-        answer="UnitList",
-        credential="token",
-        query=_PAGE,
-        problems=_LOOKUP,
-    ),
+    *REGISTRY_OPERATIONS,
     Operation(
         path=queries.READINGS_PATH,
         summary="History of a unit, newest first",
         answer="ReadingList",
         credential="token",
-        query=_SPAN | _PAGE,
-        problems=_LOOKUP,
+        query=_SPAN | PAGE,
+        problems=LOOKUP,
     ),
     Operation(
         path=queries.LATEST_PATH,
         summary="Newest reading of a unit",
         answer="UnitReading",
         credential="token",
-        problems=_LOOKUP,
+        problems=LOOKUP,
     ),
     Operation(
         path=export.EXPORT_PATH,
         summary="History of a unit as CSV, newest first",
         credential="token",
         query=_SPAN,
-        problems=_LOOKUP,
+        problems=LOOKUP,
         media_type="text/csv",
     ),
     Operation(
@@ -174,7 +153,7 @@ OPERATIONS: Final = (
         summary="History of a unit as NDJSON, a reading a line, newest first",
         credential="token",
         query=_SPAN,
-        problems=_LOOKUP,
+        problems=LOOKUP,
         media_type="application/x-ndjson",
     ),
     Operation(
@@ -183,7 +162,7 @@ OPERATIONS: Final = (
         answer="Series",
         credential="token",
         query=_SPAN | _CHART,
-        problems=_LOOKUP,
+        problems=LOOKUP,
     ),
     Operation(
         path=series.SAMPLES_PATH,
@@ -191,14 +170,14 @@ OPERATIONS: Final = (
         answer="Samples",
         credential="token",
         query={"unit": f"Unit id; may be repeated up to {series.UNITS_MAX} times."} | _SPAN | _CHART,
-        problems=_LOOKUP,
+        problems=LOOKUP,
     ),
     Operation(
         path=credentials.KEYS_PATH,
         summary="API keys, oldest first; for the roles admin and owner, as everything about credentials",
         answer="KeyList",
         credential="token",
-        problems=("403", *_LOOKUP),
+        problems=("403", *LOOKUP),
     ),
     Operation(
         path=credentials.KEYS_PATH,
@@ -208,7 +187,7 @@ OPERATIONS: Final = (
         answer="CreatedKey",
         status="201",
         credential="token",
-        problems=_CHANGE,
+        problems=CHANGE,
     ),
     Operation(
         path=credentials.KEY_PATH,
@@ -216,14 +195,14 @@ OPERATIONS: Final = (
         summary="Revoke an API key",
         status="204",
         credential="token",
-        problems=_CHANGE,
+        problems=CHANGE,
     ),
     Operation(
         path=credentials.REVOCATIONS_PATH,
         summary="What was revoked, oldest first",
         answer="RevocationList",
         credential="token",
-        problems=("403", *_LOOKUP),
+        problems=("403", *LOOKUP),
     ),
     Operation(
         path=credentials.REVOCATIONS_PATH,
@@ -233,7 +212,7 @@ OPERATIONS: Final = (
         answer="RevocationEntry",
         status="201",
         credential="token",
-        problems=_CHANGE,
+        problems=CHANGE,
     ),
     Operation(
         path=operations.STATS_PATH,
@@ -297,7 +276,10 @@ def _described(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation.query)],
         "responses": {
-            operation.status: {"description": "Success."} | ({} if operation.status == "204" else {"content": success}),
+            **{
+                status: {"description": "Success."} | ({} if status == "204" else {"content": success})
+                for status in filter(None, (operation.status, operation.also))
+            },
             **{
                 status: {"description": _PROBLEMS[status], "content": _json("ProblemAnswer")}
                 for status in operation.problems

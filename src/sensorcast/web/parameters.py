@@ -13,6 +13,7 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from sensorcast.errors import InvalidRequest
+from sensorcast.model import is_valid_id
 
 FIRST_US: Final = 0
 LAST_US: Final = 253_402_300_800_000_000
@@ -41,6 +42,14 @@ def whole_number(query: QueryParams, name: str, *, default: int, highest: int) -
     if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_DIGITS and 1 <= int(text) <= highest):
         raise InvalidRequest(f"{name} must be a whole number from 1 to {highest}")
     return int(text)
+
+
+def entry_id(query: QueryParams, name: str) -> str | None:
+    """Give the id of a site, unit or device to filter by; None when it is left out."""
+    text = query.get(name)
+    if text is not None and not is_valid_id(text):
+        raise InvalidRequest(f"{name} must be 1 to 128 of A-Z a-z 0-9 _ . : -")
+    return text
 
 
 def moment_us(query: QueryParams, name: str, *, default: int) -> int:

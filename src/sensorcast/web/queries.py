@@ -1,4 +1,4 @@
-"""The query API: units of an organization, their newest reading and their history.
+"""The query API: the newest reading of a unit and its history. Lists of units are in `registry_units`.
 
 The invariant: every query starts from the organization of the asker's identity, and a unit that is unknown is answered
 like one of somebody else's.
@@ -6,19 +6,19 @@ like one of somebody else's.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sensorcast.errors import InvalidRequest, NotFound
-from sensorcast.model import is_valid_id
-from sensorcast.store import ReadingStore
+from sensorcast.errors import NotFound
+from sensorcast.model import Unit, is_valid_id
+from sensorcast.store import ReadingStore, RegistryStore
 from sensorcast.stream.outgoing import UnitReading, unit_reading
 from sensorcast.web import parameters
 from sensorcast.web.access import Access
-from sensorcast.web.answers import ReadingList, Unit, UnitList, json_response
+from sensorcast.web.answers import ReadingList, json_response
 from sensorcast.web.errors import UNKNOWN
 
 UNITS_PATH: Final = "/api/orgs/{organization_id}/units"
@@ -26,7 +26,6 @@ READINGS_PATH: Final = UNITS_PATH + "/{unit_id}/readings"
 LATEST_PATH: Final = UNITS_PATH + "/{unit_id}/latest"
 
 DEFAULT_LIMIT: Final = 100
-UNITS_MAX: Final = 1_000
 READINGS_MAX: Final = 5_000  # about 1.5 MB of JSON, 20 ms of the event loop
 
 _PAGE: Final = frozenset({"limit", "cursor"})
@@ -34,32 +33,23 @@ _HISTORY: Final = _PAGE | {"start", "end"}
 _NONE: Final[frozenset[str]] = frozenset()
 
 
+class Store(ReadingStore, RegistryStore, Protocol):
+    """Readings, and whether a unit without any is registered."""
+
+
 class Queries:
     """Handlers of the query API over a store."""
 
-    def __init__(self, store: ReadingStore, access: Access) -> None:
+    def __init__(self, store: Store, access: Access) -> None:
         self._store = store
         self._access = access
 
     def routes(self) -> list[Route]:
         """Give the routes to mount."""
         return [
-            Route(UNITS_PATH, self.units),
             Route(READINGS_PATH, self.readings),
             Route(LATEST_PATH, self.latest),
         ]
-
-    async def units(self, request: Request) -> Response:
-        """Answer the units of an organization with their newest readings, by unit id."""
-        identity = await self._access.member(request)
-        parameters.check_names(request.query_params, _PAGE)
-        limit = parameters.whole_number(request.query_params, "limit", default=DEFAULT_LIMIT, highest=UNITS_MAX)
-        after = request.query_params.get("cursor")
-        if after is not None and not is_valid_id(after):
-            raise InvalidRequest("cursor must be a nextCursor of an earlier answer")
-        found = await self._store.units(identity.organization_id, after=after, limit=limit + 1)
-        units = [Unit(unit_id=reading.unit_id, latest=unit_reading(reading)) for reading in found[:limit]]
-        return json_response(UnitList(units=units, next_cursor=units[-1].unit_id if len(found) > limit else None))
 
     async def readings(self, request: Request) -> Response:
         """Answer the history of a unit, newest first."""
@@ -76,7 +66,7 @@ class Queries:
             cursor=query.get("cursor"),
         )
         if not page.readings:
-            await self._newest(identity.organization_id, unit_id)
+            await self._check_known(identity.organization_id, unit_id)
         return json_response(
             ReadingList(readings=[unit_reading(reading) for reading in page.readings], next_cursor=page.next_cursor)
         )
@@ -86,6 +76,10 @@ class Queries:
         identity, unit_id = await self._access.member(request), unit_id_of(request)
         parameters.check_names(request.query_params, _NONE)
         return json_response(await self._newest(identity.organization_id, unit_id))
+
+    async def _check_known(self, organization_id: str, unit_id: str) -> None:
+        if await self._store.find_entry(Unit, organization_id, unit_id) is None:
+            await self._newest(organization_id, unit_id)
 
     async def _newest(self, organization_id: str, unit_id: str) -> UnitReading:
         page = await self._store.readings(
