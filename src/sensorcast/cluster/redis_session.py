@@ -1,0 +1,218 @@
+"""One stretch of being connected to Redis: two connections to each of its servers, until one of them fails.
+
+Owns what is on the wire: publishing, pipelined, on one connection; subscriptions and what they bring on the other. The
+invariants: a channel is told to be listened to only when Redis has confirmed the last of its subscriptions; a server
+that stops answering ends the session within `ANSWER_S`, one that goes silent within the silence it is given.
+
+Time is counted in turns of the event loop (`TICK_S` each), so that a loop that was held up takes nobody for dead whose
+answer has been waiting for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Collection
+from typing import Final, Protocol
+
+from redis.asyncio.connection import Connection
+from redis.exceptions import RedisError
+
+from sensorcast.cluster.redis_address import Layout, RedisAddress
+
+ANSWER_S: Final = 0.5
+"""Longest wait for the answer to something published: Redis answers within a millisecond, or is not there."""
+TICK_S: Final = 0.1
+SLICE_S: Final = 0.005
+"""Time that messages may take before the loop gets a turn."""
+MESSAGES_PER_WRITE: Final = 256
+COMMANDS_PER_WRITE: Final = 1_000
+
+_PINGS_PER_SILENCE: Final = 3
+
+
+class Silent(RedisError):
+    """A server that is connected and does not answer."""
+
+
+class Waiting(Protocol):
+    """What waits to be published; `redis.Outbox` is one."""
+
+    filled: asyncio.Event
+
+    def take(self, count: int) -> list[tuple[bytes, bytes]]:
+        """Hand over the first `count` of (channel, message)."""
+        ...
+
+    def sent(self, count: int) -> None:
+        """So many of those handed over have reached Redis."""
+        ...
+
+
+class _Link:
+    """The two connections to one server, and how long each has been owed something."""
+
+    def __init__(self, publishing: Connection, hearing: Connection) -> None:
+        self.publishing = publishing
+        self.hearing = hearing
+        self.unanswered_ticks = 0
+        self.is_asked = False
+        """Whether something was published that is not answered."""
+        self.silent_ticks = 0
+
+    async def close(self) -> None:
+        await self.publishing.disconnect(nowait=True)
+        await self.hearing.disconnect(nowait=True)
+
+
+class Session:
+    """Made by `open_session`, for the channels that are to be listened to. `run` it; it ends by raising."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        links: list[_Link],
+        waiting: Waiting,
+        *,
+        silence_s: float,
+        heard: Callable[[bytes, bytes], None],
+        listening: Callable[[bytes], None],
+    ) -> None:
+        self._layout = layout
+        self._links = links
+        self._waiting = waiting
+        self._silence_ticks = max(1, round(silence_s / TICK_S))
+        self._heard = heard
+        self._listening = listening
+        self._commands: deque[tuple[bytes, bytes]] = deque()
+        self._unconfirmed: Counter[bytes] = Counter()
+        self._asked_to = asyncio.Event()
+        self._verbs = (b"SSUBSCRIBE", b"SUNSUBSCRIBE") if layout.sharded else (b"SUBSCRIBE", b"UNSUBSCRIBE")
+        self._publish_verb = b"SPUBLISH" if layout.sharded else b"PUBLISH"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that was to be listened to is."""
+        return not self._unconfirmed
+
+    def subscribe(self, channels: Collection[bytes]) -> None:
+        """Ask for channels; `listening` follows for each."""
+        self._unconfirmed.update(channels)
+        self._commands.extend((self._verbs[0], channel) for channel in channels)
+        self._asked_to.set()
+
+    def unsubscribe(self, channel: bytes) -> None:
+        """Ask for a channel no more."""
+        self._commands.append((self._verbs[1], channel))
+        self._asked_to.set()
+
+    async def run(self) -> None:
+        """Publish, subscribe and hear, until something fails."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for link in self._links:
+                    tasks.create_task(self._hear(link))
+                tasks.create_task(self._publish())
+                tasks.create_task(self._ask())
+                tasks.create_task(self._watch())
+        finally:
+            for link in self._links:
+                await link.close()
+
+    async def _publish(self) -> None:
+        while True:
+            await self._waiting.filled.wait()
+            batch = self._waiting.take(MESSAGES_PER_WRITE)
+            by_link: dict[int, list[tuple[bytes, bytes, bytes]]] = {}
+            for channel, message in batch:
+                by_link.setdefault(self._layout.place_of(channel), []).append((self._publish_verb, channel, message))
+            for index, commands in by_link.items():
+                link = self._links[index]
+                link.is_asked = True
+                await link.publishing.send_packed_command(link.publishing.pack_commands(commands))
+            for index, commands in by_link.items():
+                for _ in commands:
+                    await self._links[index].publishing.read_response(timeout=math.inf)
+                    self._links[index].unanswered_ticks = 0
+                self._links[index].is_asked = False
+            self._waiting.sent(len(batch))
+
+    async def _ask(self) -> None:
+        """Send what was asked for to where each channel is."""
+        while True:
+            await self._asked_to.wait()
+            self._asked_to.clear()
+            while self._commands:
+                by_link: dict[int, list[tuple[bytes, bytes]]] = {}
+                for _ in range(min(COMMANDS_PER_WRITE, len(self._commands))):
+                    command = self._commands.popleft()
+                    by_link.setdefault(self._layout.place_of(command[1]), []).append(command)
+                for index, commands in by_link.items():
+                    hearing = self._links[index].hearing
+                    await hearing.send_packed_command(hearing.pack_commands(commands))
+
+    async def _hear(self, link: _Link) -> None:
+        loop = asyncio.get_running_loop()
+        slice_ends_s = loop.time() + SLICE_S
+        while True:
+            said = await link.hearing.read_response(timeout=math.inf)
+            link.silent_ticks = 0
+            self._take(said)
+            if loop.time() >= slice_ends_s:
+                await asyncio.sleep(0)
+                slice_ends_s = loop.time() + SLICE_S
+
+    def _take(self, said: list[bytes]) -> None:
+        match said:
+            case [b"message" | b"smessage", bytes(channel), bytes(message)]:
+                self._heard(channel, message)
+            case [b"subscribe" | b"ssubscribe", bytes(channel), _]:
+                self._unconfirmed[channel] -= 1
+                if self._unconfirmed[channel] <= 0:
+                    del self._unconfirmed[channel]
+                    self._listening(channel)
+            case _:
+                pass  # an answer to a ping, or to leaving a channel
+
+    async def _watch(self) -> None:
+        """End the session when a server owes an answer for too long; ask those that are silent whether they are."""
+        ping_ticks = max(1, self._silence_ticks // _PINGS_PER_SILENCE)
+        while True:
+            await asyncio.sleep(TICK_S)
+            for link in self._links:
+                link.unanswered_ticks = link.unanswered_ticks + 1 if link.is_asked else 0
+                link.silent_ticks += 1
+                if link.unanswered_ticks * TICK_S > ANSWER_S:
+                    raise Silent(f"no answer for {ANSWER_S:g} s")
+                if link.silent_ticks > self._silence_ticks:
+                    raise Silent(f"silent for {self._silence_ticks * TICK_S:g} s")
+                if link.silent_ticks % ping_ticks == 0:
+                    await link.hearing.send_packed_command(link.hearing.pack_command(b"PING"))
+
+
+async def open_session(
+    address: RedisAddress,
+    waiting: Waiting,
+    *,
+    timeout_s: float,
+    silence_s: float,
+    heard: Callable[[bytes, bytes], None],
+    listening: Callable[[bytes], None],
+) -> Session:
+    """Connect to every server behind an address. Raises `RedisError`, `OSError` or `TimeoutError`."""
+    layout = await address.look(timeout_s=timeout_s)
+    links: list[_Link] = []
+    try:
+        for place in layout.places:
+            publishing = await address.connect(place, timeout_s=timeout_s)
+            try:
+                links.append(_Link(publishing, await address.connect(place, timeout_s=timeout_s)))
+            except BaseException:
+                await publishing.disconnect(nowait=True)
+                raise
+    except BaseException:
+        for link in links:
+            await link.close()
+        raise
+    return Session(layout, links, waiting, silence_s=silence_s, heard=heard, listening=listening)
