@@ -16,14 +16,14 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from typing import Final
+from typing import ClassVar, Final
 
 import structlog
 from redis.exceptions import RedisError
 
 from sensorcast.cluster import Ears
 from sensorcast.cluster.redis_address import RedisAddress
-from sensorcast.cluster.redis_session import Session, open_session
+from sensorcast.cluster.redis_session import Session, Verbs, open_session
 from sensorcast.metrics import BUS_DROPPED
 
 CONNECT_S: Final = 0.5
@@ -93,6 +93,8 @@ class RedisBus:
     """A bus over the Redis at `address`; what its channels are called there begins with `prefix` and a colon."""
 
     echoes = True
+    verbs: ClassVar[Verbs | None] = None
+    """The kind of its channels; None: the best that the server has."""
 
     def __init__(self, address: RedisAddress, *, prefix: str, queue_max_bytes: int, silence_s: float) -> None:
         self._address = address
@@ -183,6 +185,7 @@ class RedisBus:
         session = await open_session(
             self._address,
             self._outbox,
+            verbs=self.verbs,
             timeout_s=timeout_s,
             silence_s=self._silence_s,
             heard=self._heard,

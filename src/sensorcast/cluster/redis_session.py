@@ -14,7 +14,7 @@ import asyncio
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Collection
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
@@ -30,6 +30,20 @@ MESSAGES_PER_WRITE: Final = 256
 COMMANDS_PER_WRITE: Final = 1_000
 
 _PINGS_PER_SILENCE: Final = 3
+
+
+class Verbs(NamedTuple):
+    """The commands for channels of one kind."""
+
+    subscribe: bytes
+    unsubscribe: bytes
+    publish: bytes
+
+
+PLAIN: Final = Verbs(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PUBLISH")
+SHARDED: Final = Verbs(b"SSUBSCRIBE", b"SUNSUBSCRIBE", b"SPUBLISH")
+PATTERNS: Final = Verbs(b"PSUBSCRIBE", b"PUNSUBSCRIBE", b"PUBLISH")
+"""Listens to patterns; what is heard comes under the pattern."""
 
 
 class Silent(RedisError):
@@ -75,6 +89,7 @@ class Session:
         links: list[_Link],
         waiting: Waiting,
         *,
+        verbs: Verbs,
         silence_s: float,
         heard: Callable[[bytes, bytes], None],
         listening: Callable[[bytes], None],
@@ -88,8 +103,7 @@ class Session:
         self._commands: deque[tuple[bytes, bytes]] = deque()
         self._unconfirmed: Counter[bytes] = Counter()
         self._asked_to = asyncio.Event()
-        self._verbs = (b"SSUBSCRIBE", b"SUNSUBSCRIBE") if layout.sharded else (b"SUBSCRIBE", b"UNSUBSCRIBE")
-        self._publish_verb = b"SPUBLISH" if layout.sharded else b"PUBLISH"
+        self._verbs = verbs
 
     @property
     def is_settled(self) -> bool:
@@ -99,12 +113,12 @@ class Session:
     def subscribe(self, channels: Collection[bytes]) -> None:
         """Ask for channels; `listening` follows for each."""
         self._unconfirmed.update(channels)
-        self._commands.extend((self._verbs[0], channel) for channel in channels)
+        self._commands.extend((self._verbs.subscribe, channel) for channel in channels)
         self._asked_to.set()
 
     def unsubscribe(self, channel: bytes) -> None:
         """Ask for a channel no more."""
-        self._commands.append((self._verbs[1], channel))
+        self._commands.append((self._verbs.unsubscribe, channel))
         self._asked_to.set()
 
     async def run(self) -> None:
@@ -126,7 +140,7 @@ class Session:
             batch = self._waiting.take(MESSAGES_PER_WRITE)
             by_link: dict[int, list[tuple[bytes, bytes, bytes]]] = {}
             for channel, message in batch:
-                by_link.setdefault(self._layout.place_of(channel), []).append((self._publish_verb, channel, message))
+                by_link.setdefault(self._layout.place_of(channel), []).append((self._verbs.publish, channel, message))
             for index, commands in by_link.items():
                 link = self._links[index]
                 link.is_asked = True
@@ -167,7 +181,9 @@ class Session:
         match said:
             case [b"message" | b"smessage", bytes(channel), bytes(message)]:
                 self._heard(channel, message)
-            case [b"subscribe" | b"ssubscribe", bytes(channel), _]:
+            case [b"pmessage", bytes(pattern), bytes(_), bytes(message)]:
+                self._heard(pattern, message)
+            case [b"subscribe" | b"ssubscribe" | b"psubscribe", bytes(channel), _]:
                 self._unconfirmed[channel] -= 1
                 if self._unconfirmed[channel] <= 0:
                     del self._unconfirmed[channel]
@@ -195,12 +211,16 @@ async def open_session(
     address: RedisAddress,
     waiting: Waiting,
     *,
+    verbs: Verbs | None,
     timeout_s: float,
     silence_s: float,
     heard: Callable[[bytes, bytes], None],
     listening: Callable[[bytes], None],
 ) -> Session:
-    """Connect to every server behind an address. Raises `RedisError`, `OSError` or `TimeoutError`."""
+    """Connect to every server behind an address. Raises `RedisError`, `OSError` or `TimeoutError`.
+
+    Without `verbs` channels are sharded where the server can do that.
+    """
     layout = await address.look(timeout_s=timeout_s)
     links: list[_Link] = []
     try:
@@ -215,4 +235,5 @@ async def open_session(
         for link in links:
             await link.close()
         raise
-    return Session(layout, links, waiting, silence_s=silence_s, heard=heard, listening=listening)
+    verbs = verbs or (SHARDED if layout.sharded else PLAIN)
+    return Session(layout, links, waiting, verbs=verbs, silence_s=silence_s, heard=heard, listening=listening)
