@@ -176,12 +176,12 @@ class RegistryContract:
             await store.put_entry(make(f"x{number}"))
         with pytest.raises(InvalidRequest, match=setting):
             await store.put_entry(make("one-more"))
-        version = await store.registry_version("acme")
+        refused, _ = await store.registry_changes(0)
         assert not await store.put_entry(make("x0"))
         assert await store.put_entry(make("x0", "globex"))
         await store.remove_entry(type(make()), "acme", "x0")
         assert await store.put_entry(make("one-more"))
-        assert await store.registry_version("acme") == version + 3
+        assert (await store.registry_changes(refused))[1] == ["globex", "acme"]
 
     async def test_only_those_beyond_the_bound_are_left_out(self, store: Store) -> None:
         given: list[Entry] = [unit(f"u{number}") for number in range(UNITS_MAX + 5)]
@@ -205,20 +205,35 @@ class RegistryContract:
         assert added == 2 * UNITS_MAX
         assert [len(await units(each, org)) for each in (store, other) for org in orgs] == [UNITS_MAX] * 4
 
-    async def test_another_process_sees_a_change_and_a_higher_version(
+    async def test_another_process_learns_whose_entries_were_changed(
         self, store: Store, open_store: OpenRegistry
     ) -> None:
         other = await open_store()
-        assert await other.registry_version("acme") == 0
+        assert await other.registry_changes(0) == (0, [])
         await store.put_entry(unit(name="a"))
-        first = await other.registry_version("acme")
+        first, changed = await other.registry_changes(0)
+        assert (first > 0, changed) == (True, ["acme"])
+        await store.put_entry(unit(org="globex"))
         await store.put_entry(unit(name="b"))
-        second = await other.registry_version("acme")
-        await store.remove_entry(Unit, "acme", "u1")
-        third = await other.registry_version("acme")
-        assert 0 < first < second < third
-        assert await other.find_entry(Unit, "acme", "u1") is None
-        assert await other.registry_version("globex") == 0
+        second, changed = await other.registry_changes(first)
+        assert (second > first, changed) == (True, ["globex", "acme"])
+        assert await other.registry_changes(second) == (second, [])
+        await other.remove_entry(Unit, "globex", "u1")
+        third, changed = await store.registry_changes(second)
+        assert (third > second, changed) == (True, ["globex"])
+
+    async def test_adding_what_is_missing_is_no_change(self, store: Store) -> None:
+        await store.put_entry(unit())
+        number, _ = await store.registry_changes(0)
+        await store.add_missing([unit("u2"), unit("u1"), unit(org="globex")])
+        assert await store.registry_changes(number) == (number, [])
+
+    async def test_changes_at_once_have_numbers_of_their_own(self, store: Store, open_store: OpenRegistry) -> None:
+        other = await open_store()
+        calls = [each.put_entry(unit(org=f"o{n}{x}")) for n in range(9) for x, each in (("a", store), ("b", other))]
+        await asyncio.gather(*calls)
+        number, changed = await store.registry_changes(0)
+        assert (number, len(changed)) == (18, 18)
 
     async def test_removing_says_whether_there_was_something(self, store: Store) -> None:
         await store.put_entry(unit())
@@ -230,12 +245,11 @@ class RegistryContract:
 
     async def test_with_an_organization_go_its_entries_and_no_others(self, store: Store) -> None:
         await store.add_missing([organization(), site(), unit(), device(), unit(org="globex")])
-        before = await store.registry_version("acme")
         assert await store.remove_entry(Organization, "acme", "acme")
         for kind in (Organization, Site, Unit, Device):
             assert await store.list_entries(kind, "acme", after=None, limit=9) == []
         assert ids(await store.list_organizations(after=None, limit=9)) == ["globex"]
-        assert await store.registry_version("acme") > before
+        assert (await store.registry_changes(0))[1] == ["acme"]
 
     async def test_removing_a_unit_leaves_its_readings(self, store: Store) -> None:
         await store.append([reading("u1")])

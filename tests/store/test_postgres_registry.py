@@ -42,7 +42,7 @@ async def test_units_and_organizations_of_an_older_database_are_known(postgres: 
     await store.append([reading("u1"), reading("u2"), reading("u1", org="globex")])
     await store.close()
     older = await asyncpg.connect(url)
-    await older.execute("DROP TABLE registry; DROP TABLE registry_versions; UPDATE schema_version SET version = 3")
+    await older.execute("DROP TABLE registry; DROP TABLE registry_changes; UPDATE schema_version SET version = 3")
     await older.close()
     again = PostgresStore(url, Settings())
     await again.open()

@@ -40,7 +40,7 @@ async def test_units_and_organizations_of_an_older_database_are_known(tmp_path: 
     await store.append([reading("u1"), reading("u2"), reading("u1", org="globex")])
     await store.close()
     older = apsw.Connection(str(path))
-    older.execute("DROP TABLE registry; DROP TABLE registry_versions; PRAGMA user_version = 3")
+    older.execute("DROP TABLE registry; DROP TABLE registry_changes; PRAGMA user_version = 3")
     older.close()
     again = SqliteStore(path, Settings())
     await again.open()

@@ -6,7 +6,7 @@ the web door (queries), the registry, and the CLI (keys, registry).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -76,8 +76,8 @@ class ReadingStore(Protocol):
         """Commit everything accepted, then close. Later calls raise `Unavailable`."""
         ...
 
-    async def append(self, readings: Sequence[Reading]) -> list[Verdict]:
-        """Make readings durable; return one verdict per reading, in order, after the commit."""
+    def append(self, readings: Sequence[Reading]) -> Awaitable[list[Verdict]]:
+        """Make readings durable; give one verdict per reading, in order, after the commit. May raise at once."""
         ...
 
     async def latest(self, *, limit: int) -> list[Reading]:
@@ -242,10 +242,11 @@ class RegistryStore(Protocol):
         """Give the organizations by id, starting behind the id `after`. For the operator, never for a tenant."""
         ...
 
-    async def registry_version(self, organization_id: str) -> int:
-        """Give a number that grows with every `put_entry` and `remove_entry` of an organization; 0 before the first.
+    async def registry_changes(self, since: int) -> tuple[int, list[str]]:
+        """Give the organizations whose entries were put or removed after the change numbered `since`, by last change.
 
-        What was read after the number was is never older than what the number stands for.
+        With them the number to ask with the next time; 0 asks for all there ever were. What is read after a number was
+        given is never older than what the number stands for. `add_missing` is not a change: it changes nothing.
         """
         ...
 

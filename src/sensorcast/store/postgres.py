@@ -213,8 +213,8 @@ class PostgresStore:
     async def list_organizations(self, *, after: str | None, limit: int) -> list[Organization]:
         return await self.query(lambda connection: registry.list_organizations(connection, after or "", limit))
 
-    async def registry_version(self, organization_id: str) -> int:
-        return await self.query(lambda connection: registry.version(connection, organization_id))
+    async def registry_changes(self, since: int) -> tuple[int, list[str]]:
+        return await self.query(lambda connection: registry.changes(connection, since))
 
     async def _select(self, sql: str, *bindings: Any) -> list[Reading]:
         return [from_row(row) for row in await self.query(lambda connection: connection.fetch(sql, *bindings))]

@@ -1,8 +1,8 @@
 """The registry in PostgreSQL: one function per statement, each on a connection given by `postgres`.
 
-Owns its rows. The invariant: what changes an entry raises the version of its organization in the same transaction, and
-no organization has more entries than it may, unless a setting was lowered: whoever writes holds the lock of the
-organization's version, also against other servers.
+Owns its rows. The invariant: what changes an entry numbers the change in the same transaction, and numbers become
+visible in their order; no organization has more entries than it may, unless a setting was lowered: whoever writes
+holds the row of the organization's last change, also against other servers.
 """
 
 from __future__ import annotations
@@ -35,17 +35,25 @@ _REMOVE_ALL: Final = (
     "DELETE FROM registry WHERE kind IN ('organization', 'site', 'unit', 'device') AND organization_id = $1"
 )
 _LOCK: Final = (
-    "INSERT INTO registry_versions AS v (organization_id, version) VALUES ($1, $2) "
-    "ON CONFLICT (organization_id) DO UPDATE SET version = v.version + $2"
+    "INSERT INTO registry_changes AS c (organization_id, change_no) VALUES ($1, 0) "
+    "ON CONFLICT (organization_id) DO UPDATE SET change_no = c.change_no"
 )
-"""Adds to the version, perhaps 0, and in any case holds its row to the end of the transaction."""
+"""Changes nothing, but holds the row to the end of the transaction: entries of the organization are counted."""
 
-_VERSION: Final = "SELECT version FROM registry_versions WHERE organization_id = $1"
+_LOCK_NUMBERS: Final = "SELECT pg_advisory_xact_lock(91625968963588)"
+"""Held to the end of a transaction that numbers: without it, a number could appear after a higher one."""
+
+_NUMBER: Final = (
+    "INSERT INTO registry_changes (organization_id, change_no) "
+    "SELECT $1, coalesce(max(change_no), 0) + 1 FROM registry_changes "
+    "ON CONFLICT (organization_id) DO UPDATE SET change_no = excluded.change_no"
+)
+_CHANGES: Final = "SELECT change_no, organization_id FROM registry_changes WHERE change_no > $1 ORDER BY change_no"
 
 
 async def put_entry(connection: Any, row: Row, settings: Settings) -> bool:
     """Insert or replace an entry; True when it is new. Raises `InvalidRequest` when there is no room for it."""
-    await connection.execute(_LOCK, row.organization_id, 1)
+    await _number(connection, row.organization_id)
     if await connection.execute(_REPLACE, *row[:8]) == "UPDATE 1":
         return False
     if await _count(connection, row) >= bound(row.kind, settings):
@@ -59,7 +67,7 @@ async def add_missing(connection: Any, entries: Iterable[Entry], settings: Setti
     """Insert those that are missing and find room; give how many that were."""
     added = 0
     for organization_id, kinds in grouped(entries).items():
-        await connection.execute(_LOCK, organization_id, 0)
+        await connection.execute(_LOCK, organization_id)
         for rows in kinds.values():
             added += await _add(connection, rows, settings)
         await know_organization(connection, organization_id, oldest_us(kinds))
@@ -95,16 +103,23 @@ async def remove_entry(connection: Any, kind: str, organization_id: str, entry_i
     """Remove an entry, with an organization all of its entries; False when there is none."""
     if "\0" in entry_id:
         return False
-    await connection.execute(_LOCK, organization_id, 1)
+    await _number(connection, organization_id)
     removed: bool = await connection.execute(_REMOVE, kind, organization_id, entry_id) == "DELETE 1"
     if removed and kind == "organization":
         await connection.execute(_REMOVE_ALL, organization_id)
     return removed
 
 
-async def version(connection: Any, organization_id: str) -> int:
-    """Give how often entries of an organization were changed."""
-    return int(await connection.fetchval(_VERSION, organization_id) or 0)
+async def changes(connection: Any, since: int) -> tuple[int, list[str]]:
+    """Give the number of the last change, and the organizations that have changed after another."""
+    rows = await connection.fetch(_CHANGES, since)
+    return (rows[-1][0] if rows else since), [organization_id for _, organization_id in rows]
+
+
+async def _number(connection: Any, organization_id: str) -> None:
+    """Number a change, and keep others from writing entries of the organization."""
+    await connection.execute(_LOCK_NUMBERS)
+    await connection.execute(_NUMBER, organization_id)
 
 
 async def _add(connection: Any, rows: Mapping[str, Row], settings: Settings) -> int:

@@ -76,9 +76,9 @@ class SqliteStore:
             await readers.close()
             await self._writer.close()
 
-    async def append(self, readings: Sequence[Reading]) -> list[Verdict]:
+    def append(self, readings: Sequence[Reading]) -> asyncio.Future[list[Verdict]]:
         self._refuse_unless_open()
-        return await self._writer.append(readings) if readings else []
+        return self._writer.append(readings)
 
     async def latest(self, *, limit: int) -> list[Reading]:
         return await self._select(_NEWEST_OF_ALL, (limit,))
@@ -204,8 +204,8 @@ class SqliteStore:
     async def list_organizations(self, *, after: str | None, limit: int) -> list[Organization]:
         return await self._query(lambda connection: registry.list_organizations(connection, after or "", limit))
 
-    async def registry_version(self, organization_id: str) -> int:
-        return await self._query(lambda connection: registry.version(connection, organization_id))
+    async def registry_changes(self, since: int) -> tuple[int, list[str]]:
+        return await self._query(lambda connection: registry.changes(connection, since))
 
     async def _select(self, sql: str, bindings: Any) -> list[Reading]:
         return await self._query(lambda connection: [from_row(row) for row in connection.execute(sql, bindings)])

@@ -1,7 +1,7 @@
 """The registry in SQLite: one function per statement, each on a connection given by `sqlite`.
 
-Owns its rows. The invariant: what changes an entry raises the version of its organization in the same transaction, and
-no organization has more entries than it may, unless a setting was lowered. The one writer makes counting exact.
+Owns its rows. The invariant: what changes an entry numbers the change in the same transaction, and no
+organization has more entries than it may, unless a setting was lowered. The one writer makes counting exact.
 """
 
 from __future__ import annotations
@@ -43,16 +43,17 @@ _REMOVE: Final = f"DELETE FROM registry WHERE {_OF_KIND} AND entry_id = ?"  # no
 _REMOVE_ALL: Final = (
     "DELETE FROM registry WHERE kind IN ('organization', 'site', 'unit', 'device') AND organization_id = ?"
 )
-_GROW: Final = (
-    "INSERT INTO registry_versions (organization_id, version) VALUES (?, 1) "
-    "ON CONFLICT (organization_id) DO UPDATE SET version = version + 1"
+_NUMBER: Final = (
+    "INSERT INTO registry_changes (organization_id, change_no) "
+    "SELECT ?, coalesce(max(change_no), 0) + 1 FROM registry_changes WHERE true "
+    "ON CONFLICT (organization_id) DO UPDATE SET change_no = excluded.change_no"
 )
-_VERSION: Final = "SELECT version FROM registry_versions WHERE organization_id = ?"
+_CHANGES: Final = "SELECT change_no, organization_id FROM registry_changes WHERE change_no > ? ORDER BY change_no"
 
 
 def put_entry(connection: apsw.Connection, row: Row, settings: Settings) -> bool:
     """Insert or replace an entry; True when it is new. Raises `InvalidRequest` when there is no room for it."""
-    connection.execute(_GROW, (row.organization_id,))
+    connection.execute(_NUMBER, (row.organization_id,))
     connection.execute(_REPLACE, (*row[3:8], *row[:3]))
     if connection.changes():
         return False
@@ -104,7 +105,7 @@ def list_everything(connection: apsw.Connection, behind: tuple[str, str, str], l
 
 def remove_entry(connection: apsw.Connection, kind: str, organization_id: str, entry_id: str) -> bool:
     """Remove an entry, with an organization all of its entries; False when there is none."""
-    connection.execute(_GROW, (organization_id,))
+    connection.execute(_NUMBER, (organization_id,))
     connection.execute(_REMOVE, (kind, organization_id, entry_id))
     removed = connection.changes() == 1
     if removed and kind == "organization":
@@ -112,9 +113,10 @@ def remove_entry(connection: apsw.Connection, kind: str, organization_id: str, e
     return removed
 
 
-def version(connection: apsw.Connection, organization_id: str) -> int:
-    """Give how often entries of an organization were changed."""
-    return int(connection.execute(_VERSION, (organization_id,)).get or 0)
+def changes(connection: apsw.Connection, since: int) -> tuple[int, list[str]]:
+    """Give the number of the last change, and the organizations that have changed after another."""
+    rows: list[Any] = connection.execute(_CHANGES, (since,)).fetchall()
+    return (rows[-1][0] if rows else since), [organization_id for _, organization_id in rows]
 
 
 def _add(connection: apsw.Connection, rows: Mapping[str, Row], settings: Settings) -> int:

@@ -16,12 +16,15 @@ CREATE INDEX registry_by_site ON registry (organization_id, site_id, entry_id) W
 
 CREATE INDEX registry_by_unit ON registry (organization_id, unit_id, entry_id) WHERE unit_id IS NOT NULL;
 
--- Grows with every change of an organization's entries and is never taken back, so that caches know when they are old.
+-- The number of the last change of each organization's entries; numbers grow over all of them and none is given twice,
+-- so that caches ask what is new. Rows are never removed.
 -- Its row is locked by whoever writes entries of the organization, so that counting them is exact.
-CREATE TABLE registry_versions (
+CREATE TABLE registry_changes (
     organization_id text COLLATE "C" PRIMARY KEY,
-    version bigint NOT NULL
+    change_no bigint NOT NULL
 );
+
+CREATE INDEX registry_changes_by_number ON registry_changes (change_no);
 
 -- Whoever has sent readings or has a key is known already.
 INSERT INTO registry (kind, organization_id, entry_id, name, area, metadata, created_at_us)

@@ -16,11 +16,14 @@ CREATE INDEX registry_by_site ON registry (organization_id, site_id, entry_id) W
 
 CREATE INDEX registry_by_unit ON registry (organization_id, unit_id, entry_id) WHERE unit_id IS NOT NULL;
 
--- Grows with every change of an organization's entries and is never taken back, so that caches know when they are old.
-CREATE TABLE registry_versions (
+-- The number of the last change of each organization's entries; numbers grow over all of them and none is given twice,
+-- so that caches ask what is new. Rows are never removed.
+CREATE TABLE registry_changes (
     organization_id TEXT PRIMARY KEY,
-    version INTEGER NOT NULL
+    change_no INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX registry_changes_by_number ON registry_changes (change_no);
 
 -- Whoever has sent readings or has a key is known already.
 INSERT INTO registry (kind, organization_id, entry_id, name, area, metadata, created_at_us)
