@@ -73,7 +73,10 @@ class SqliteWriter:
     def append(self, readings: Sequence[Reading]) -> asyncio.Future[list[Verdict]]:
         """Queue readings for the next group commit. Raises `Unavailable` when the queue is full."""
         future: asyncio.Future[list[Verdict]] = self._loop.create_future()
-        self._submit(Append(readings, future))
+        if readings:
+            self._submit(Append(readings, future))
+        else:
+            future.set_result([])
         return future
 
     def change(self, run: Callable[[apsw.Connection], Any]) -> asyncio.Future[Any]:
