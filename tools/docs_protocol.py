@@ -75,6 +75,7 @@ def http_page(table: Table) -> str:
 JSON in camelCase, strict (RFC 8259): no NaN, no field named twice, UTF-8. The same as a machine reads it is served at
 `/openapi.json`, and as a page at `/docs`. Errors have one form and are [listed](errors.md). Unknown and "not yours"
 get the same answer. A unit, device or organization id is 1 to 128 of `A-Z a-z 0-9 _ . : -`.
+In a path, write the ids `.` and `..` as `~.` and `~..`: plain, even escaped, they would be taken for steps.
 
 {operations}
 # Shapes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 
+import httpx
 import pytest
 
 from tests.support.server import free_port, reading
@@ -66,3 +67,12 @@ def test_page_of_the_proxys_own_origin_may_connect_and_no_other(proxied, organiz
         proxied, token=organization.viewer_token, extraHeaders={"Origin": "http://elsewhere.example"}
     )
     stranger.wait_for("connect_error")
+
+
+@pytest.mark.parametrize("unit_id", [".", "..", "plain"])
+def test_units_of_any_id_are_found_through_nginx(proxied, organization, unit_id):
+    organization.post(reading(unit_id))
+    part = f"~{unit_id}" if unit_id.strip(".") == "" else unit_id
+    headers = {"Authorization": f"Bearer {organization.viewer_token}"}
+    answer = httpx.get(f"{proxied}/api/orgs/{organization.name}/units/{part}/latest", headers=headers)
+    assert (answer.status_code, answer.json()["unitId"]) == (200, unit_id)

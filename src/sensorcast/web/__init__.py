@@ -2,7 +2,7 @@
 
 Reading order: `queries`, `series`, `export`, `registry` and `registry_units`, `credentials`, `operations`, `pages`;
 around them `access` (who may), `parameters` and `bodies` (what was asked), `answers` and `registry_shapes` (what goes
-out), `described` and `openapi` (how it is described), `errors` and `security` (on every answer). The invariant: this
+out), `described` and `openapi` (how it is described), `errors`, `security` and `dots` (around every one). The invariant: this
 door only shows readings, it never changes one; what it changes are credentials and the registry.
 """
 
@@ -21,6 +21,7 @@ from sensorcast.store import KeyStore, ReadingStore, RegistryStore, RevocationSt
 from sensorcast.web import pages
 from sensorcast.web.access import Access, Authenticator
 from sensorcast.web.credentials import Credentials
+from sensorcast.web.dots import DotIds
 from sensorcast.web.errors import HANDLERS
 from sensorcast.web.export import Export
 from sensorcast.web.operations import ConnectionCount, Operations, Reasons, StatsSource
@@ -79,7 +80,7 @@ def routes(sources: Sources) -> list[BaseRoute]:
 
 def application(sources: Sources) -> ASGIApp:
     """Give this door as an ASGI application: one error form, and headers on every answer."""
-    return SecurityHeaders(Starlette(routes=routes(sources), exception_handlers=HANDLERS))
+    return SecurityHeaders(DotIds(Starlette(routes=routes(sources), exception_handlers=HANDLERS)))
 
 
 __all__ = ["Sources", "application", "routes"]

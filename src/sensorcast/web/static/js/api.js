@@ -11,7 +11,7 @@ export class ApiError extends Error {
 export class Api {
   constructor(token, organizationId) {
     this.headers = { Authorization: `Bearer ${token}` };
-    this.root = `/api/orgs/${encodeURIComponent(organizationId)}`;
+    this.root = `/api/orgs/${part(organizationId)}`;
     this.organizationId = organizationId;
   }
 
@@ -46,5 +46,8 @@ export function query(parameters) {
   return new URLSearchParams(pairs).toString();
 }
 
-export const unitPath = (unitId, rest) => `/units/${encodeURIComponent(unitId)}/${rest}`;
+/** An id as a part of an address; `.` and `..` would be taken for steps, even escaped. */
+const part = (id) => (/^\.\.?$/.test(id) ? `~${id}` : encodeURIComponent(id));
+
+export const unitPath = (unitId, rest) => `/units/${part(unitId)}/${rest}`;
 export const time = (ms) => new Date(ms).toISOString();
