@@ -99,3 +99,38 @@ class RedisServer:
         process, self.process = self.process, None
         process.send_signal(with_signal)
         process.wait(10)
+
+
+@dataclass
+class RedisCluster:
+    """A Redis Cluster of three servers."""
+
+    folder: Path
+    servers: list[RedisServer] = field(default_factory=list)
+
+    def start(self) -> RedisCluster:
+        """Start three servers, share out the slots and wait until all agree."""
+        for number in range(3):
+            options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", "2000")
+            self.servers.append(RedisServer(self.folder / f"redis-{number}", options).start())
+        places = [f"127.0.0.1:{server.port}" for server in self.servers]
+        command = ["redis-cli", "--cluster", "create", *places, "--cluster-yes"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        wait_until(lambda: all(map(_agrees, self.servers)), within_s=START_DEADLINE_S, what="all slots are shared out")
+        return self
+
+    @property
+    def url(self) -> str:
+        """The address of one of the servers: the others are found through it."""
+        return self.servers[0].url
+
+    def stop(self) -> None:
+        """End all servers."""
+        for server in self.servers:
+            server.stop()
+
+
+def _agrees(server: RedisServer) -> bool:
+    told = server.command("CLUSTER", "INFO")
+    return b"cluster_state:ok" in told and b"cluster_slots_ok:16384" in told
