@@ -1,7 +1,7 @@
 """SQL of readings on PostgreSQL: how they become rows, how rows are inserted and judged, how they are read back.
 
 Owns the mapping between `Reading` and the table `readings`. The invariant: a reading read back equals the one that was
-written. Rows go to the server as one array per column, so a statement carries thousands of them in one round trip.
+written. Rows go to the server by COPY, which takes half the time of an INSERT but ends at the first one that is there.
 """
 
 from __future__ import annotations
@@ -9,27 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 
 from sensorcast.model import Reading, Verdict
 
 Row = tuple[Any, ...]
 
-_COLUMNS: Final = {
-    "unit_no": "integer",
-    "recorded_at_us": "bigint",
-    "device_id": "text",
-    "organization_no": "integer",
-    "id": "uuid",
-    "received_at_us": "bigint",
-    "temperature": "double precision",
-    "humidity": "double precision",
-    "battery": "smallint",
-    "signal_strength": "smallint",
-    "metrics": "text",
-    "source": "text",
-    "site_id": "text",
-}
+_COLUMNS: Final = (
+    *("unit_no", "recorded_at_us", "device_id", "organization_no", "id", "received_at_us"),
+    *("temperature", "humidity", "battery", "signal_strength", "metrics", "source", "site_id"),
+)
 _UNIT, _TIME, _DEVICE, _ORGANIZATION, _ID = range(5)
 _METRICS: Final = 10
 _KEY: Final = slice(0, 3)
@@ -46,12 +36,6 @@ SELECT_READING: Final = (
     "r.humidity, r.battery, r.signal_strength, r.metrics, r.source, r.site_id"
 )
 
-_ARRAYS: Final = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_COLUMNS.values(), 1))
-_NAMES: Final = ", ".join(_COLUMNS)
-_INSERT: Final = (
-    f"INSERT INTO readings ({_NAMES}) SELECT {_NAMES.replace('metrics', 'metrics::jsonb')} "  # noqa: S608 our names
-    f"FROM unnest({_ARRAYS}) AS g ({_NAMES}) ON CONFLICT DO NOTHING"
-)
 _INSERT_GIVEN: Final = (
     "INSERT INTO given_ids (organization_no, id, recorded_at_us, like_ours) "
     "SELECT * FROM unnest($1::integer[], $2::uuid[], $3::bigint[], $4::boolean[]) ON CONFLICT DO NOTHING"
@@ -140,8 +124,10 @@ async def insert_new(connection: Any, rows: Sequence[Row]) -> None:
             raise KnownReadings
     if await connection.fetchval(_ANY_LIKE_OURS) and await _given(connection, [r for r in rows if _says_its_time(r)]):
         raise KnownReadings
-    if await _count(connection, _INSERT, [list(column) for column in zip(*rows, strict=True)]) != len(rows):
-        raise KnownReadings
+    try:
+        await connection.copy_records_to_table("readings", records=rows, columns=_COLUMNS)
+    except asyncpg.UniqueViolationError:
+        raise KnownReadings from None
 
 
 async def judge(connection: Any, rows: Sequence[Row]) -> list[Verdict]:
