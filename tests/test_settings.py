@@ -66,3 +66,12 @@ def test_switch_takes_no_other_word():
 def test_bounded_number_that_is_not_finite_is_refused(text):
     with pytest.raises(ConfigurationError):
         load({}, {"SENSORCAST_KEY_CACHE_S": text})
+
+
+def test_word_that_is_no_choice_is_refused_with_the_choices():
+    assert load({}, {"SENSORCAST_LOG_LEVEL": "debug"}).log_level == "debug"
+    for text in ("verbose", "INFO", ""):
+        with pytest.raises(
+            ConfigurationError, match=r"SENSORCAST_LOG_LEVEL\) must be one of debug, info, warning, error"
+        ):
+            load({}, {"SENSORCAST_LOG_LEVEL": text})

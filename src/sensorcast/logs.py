@@ -15,10 +15,14 @@ import structlog
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def set_up(level: str) -> None:
-    """Send every log line of the process, ours and the libraries', to standard error as JSON."""
-    number = _LEVELS.get(level, 20)
+def set_up(level: str, *, worker: int | None = None) -> None:
+    """Send every log line of the process, ours and the libraries', to standard error as JSON.
+
+    Lines of one of several worker processes say which.
+    """
+    number = _LEVELS[level]
     shared: list[Any] = [
+        *([] if worker is None else [_says("worker", worker)]),
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -41,3 +45,13 @@ def set_up(level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _says(name: str, value: object) -> Any:
+    """Give a step that adds a field to each line that has not got it."""
+
+    def add(_logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
+        line.setdefault(name, value)
+        return line
+
+    return add

@@ -22,8 +22,10 @@ _KIB: Final = 1024
 _MIB: Final = 1024 * 1024
 
 
-def _setting(default: Any, doc: str, *, low: float | None = None, high: float | None = None) -> Any:
-    return field(default=default, metadata={"doc": doc, "low": low, "high": high})
+def _setting(
+    default: Any, doc: str, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "choices": choices})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,11 @@ class Settings:
         1, "Processes that share the port; the number of cores is the most that is of use.", low=1, high=64
     )
     database_url: str = _setting("", "PostgreSQL address, `postgresql://user@host/name`; empty: SQLite in `data`.")
-    log_level: str = _setting("info", "Least severe log line written: debug, info, warning or error.")
+    log_level: str = _setting(
+        "info",
+        "Least severe log line written: debug, info, warning or error.",
+        choices=("debug", "info", "warning", "error"),
+    )
 
     # Streaming
     flush_interval_ms: int = _setting(1_000, "Time between two batches of a unit.", low=10, high=60_000)
@@ -203,6 +209,9 @@ def _checked(row: dataclasses.Field[Any], given: Any) -> Any:
     value = _converted(row.name, _types()[row.name], given)
     if isinstance(value, float) and not math.isfinite(value):  # NaN is neither below nor above any bound
         raise ConfigurationError(f"{_names(row.name)} must be a finite number, not {value}")
+    choices = row.metadata["choices"]
+    if choices and value not in choices:
+        raise ConfigurationError(f"{_names(row.name)} must be one of {', '.join(choices)}, not {value!r}")
     low, high = row.metadata["low"], row.metadata["high"]
     if (low is not None and value < low) or (high is not None and value > high):
         bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"

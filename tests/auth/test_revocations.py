@@ -55,6 +55,13 @@ def test_a_token_that_does_not_say_when_it_was_issued_counts_as_old() -> None:
     assert not revoked(RevocationKind.USER, "you").is_revoked(undated)
 
 
+def test_within_one_second_the_fraction_decides_and_without_one_the_token_counts_as_older() -> None:
+    revocations = revoked(RevocationKind.USER, "me", at_s=100.5)
+    issued = {at_s: msgspec.structs.replace(ME, issued_at_s=at_s) for at_s in (100.0, 100.49, 100.51, 101.0)}
+    gone = {at_s for at_s, identity in issued.items() if revocations.is_revoked(identity)}
+    assert gone == {100.0, 100.49}
+
+
 def test_an_older_revocation_does_not_undo_a_newer_one() -> None:
     revocations = revoked(RevocationKind.USER, "me", at_s=200)
     revocations.add(Revocation(organization_id="acme", kind=RevocationKind.USER, subject="me", revoked_at_us=1))

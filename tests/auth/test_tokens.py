@@ -43,6 +43,12 @@ def test_a_minted_token_proves_who_it_was_minted_for() -> None:
     assert (identity.issued_at_s, identity.expires_at_s, identity.key_id) == (NOW_S, NOW_S + 60, None)
 
 
+def test_a_minted_token_says_to_the_microsecond_when_it_was_issued() -> None:
+    issued_s = NOW_S + 0.123457
+    token = mint_token(SECRET, organization_id="acme", role=Role.ADMIN, subject="me", ttl_s=60, now_s=issued_s)
+    assert verify(token).issued_at_s == issued_s
+
+
 def test_every_minted_token_has_an_id_of_its_own() -> None:
     tokens = [
         mint_token(SECRET, organization_id="acme", role=Role.ADMIN, subject="me", ttl_s=60, now_s=NOW_S)

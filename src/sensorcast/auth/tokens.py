@@ -191,10 +191,11 @@ def mint_token(
 ) -> str:
     """Make a token that `TokenVerifier` accepts for `ttl_s` seconds from `now_s`, as issuer and audience of `settings`.
 
-    It has an id of its own, by which it can be revoked.
+    It has an id of its own, by which it can be revoked; its `iat` has a fraction, so that one made right after all
+    tokens of its user were revoked holds.
     """
     claims: dict[str, object] = {"sub": subject, "org": organization_id, "role": role}
-    claims |= {"iat": int(now_s), "exp": int(now_s + ttl_s), "jti": secrets.token_hex(8)}
+    claims |= {"iat": round(now_s, 6), "exp": int(now_s + ttl_s), "jti": secrets.token_hex(8)}
     if settings is not None and settings.jwt_issuer:
         claims["iss"] = settings.jwt_issuer
     if settings is not None and settings.jwt_audience:
