@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 
 from sensorcast.errors import InvalidReading, Unavailable
 from sensorcast.metrics import REGISTRY
-from sensorcast.model import Reading
+from sensorcast.model import Reading, Unit
 from sensorcast.pipeline import Pipeline, Rejected
+from sensorcast.registry import Registry
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite import SqliteStore
 from tests.contracts.store import history
@@ -53,8 +55,22 @@ def sink() -> Sink:
 
 
 @pytest.fixture
-def pipeline(store: SqliteStore, sink: Sink) -> Pipeline:
-    return Pipeline(store, sink)
+async def registry(store: SqliteStore) -> AsyncIterator[Registry]:
+    registry = Registry(store, Settings(), time.monotonic)
+    registry.start()
+    yield registry
+    await registry.stop()
+
+
+@pytest.fixture
+def pipeline(store: SqliteStore, sink: Sink, registry: Registry) -> Pipeline:
+    return Pipeline(store, sink, registry)
+
+
+@pytest.fixture
+def strict(store: SqliteStore, sink: Sink) -> Pipeline:
+    """A pipeline that takes readings of registered units only."""
+    return Pipeline(store, sink, Registry(store, Settings(auto_register=False), time.monotonic))
 
 
 def counted(outcome: str) -> float:
@@ -128,8 +144,9 @@ async def test_nothing_is_streamed_that_was_not_stored(pipeline: Pipeline, store
 
 
 async def test_a_caller_who_goes_away_changes_nothing(
-    pipeline: Pipeline, store: SqliteStore, sink: Sink, path: Path
+    pipeline: Pipeline, registry: Registry, store: SqliteStore, sink: Sink, path: Path
 ) -> None:
+    await registry.prepare("acme", series(1))
     other = apsw.Connection(str(path))
     other.execute("BEGIN IMMEDIATE")
     callers = [asyncio.create_task(pipeline.accept("acme", [item])) for item in series(3)]
@@ -145,7 +162,8 @@ async def test_a_caller_who_goes_away_changes_nothing(
     assert await history(store) == series(3)[::-1]
 
 
-async def test_a_failure_after_the_caller_left_harms_nobody(pipeline: Pipeline, store: SqliteStore, sink: Sink) -> None:
+async def test_a_failure_after_the_caller_left_harms_nobody(pipeline: Pipeline, registry: Registry, sink: Sink) -> None:
+    await registry.prepare("acme", series(1))
     caller = asyncio.create_task(pipeline.accept("acme", [reading(id="poison")]))
     await asyncio.sleep(0)
     caller.cancel()
@@ -158,3 +176,33 @@ async def test_outcomes_are_counted(pipeline: Pipeline) -> None:
     before = [counted(outcome) for outcome in outcomes]
     await pipeline.accept("acme", [*series(4), *series(3), reading(temperature=1.0), reading(battery=3), BAD])
     assert [counted(outcome) - was for outcome, was in zip(outcomes, before, strict=True)] == [4, 3, 2, 1]
+
+
+async def test_a_reading_that_names_no_site_is_stored_and_streamed_with_its_units_site(
+    pipeline: Pipeline, store: SqliteStore, sink: Sink
+) -> None:
+    await store.put_entry(Unit(organization_id="acme", unit_id="u1", site_id="north", created_at_us=1))
+    await pipeline.accept("acme", [reading("u1"), reading("u1", 1, site_id="truck"), reading("u2")])
+    assert [each.site_id for each in sink.streamed] == ["north", None, "truck"]
+    assert [each.site_id for each in await history(store)] == ["truck", "north"]
+
+
+async def test_a_new_unit_is_registered_after_it_was_answered(
+    pipeline: Pipeline, registry: Registry, store: SqliteStore
+) -> None:
+    receipt = await pipeline.accept("acme", [reading("u1", device_id="d1")])
+    assert receipt.inserted_count == 1
+    await registry.stop()
+    assert await store.find_entry(Unit, "acme", "u1") is not None
+
+
+async def test_without_auto_registration_unknown_units_are_rejected_and_their_neighbours_stored(
+    strict: Pipeline, store: SqliteStore, sink: Sink
+) -> None:
+    await store.put_entry(Unit(organization_id="acme", unit_id="known", created_at_us=1))
+    await store.put_entry(Unit(organization_id="globex", unit_id="theirs", created_at_us=1))
+    receipt = await strict.accept("acme", [reading("theirs"), BAD, reading("known")])
+    assert receipt.reading_ids == [None, None, reading("known").id]
+    assert [(item.index, item.code) for item in receipt.rejected] == [(0, "unknown_unit"), (1, "out_of_range")]
+    assert sink.streamed == [reading("known")]
+    assert await history(store, "theirs") == []

@@ -22,6 +22,7 @@ from sensorcast.ingest.http import IngestEndpoint
 from sensorcast.model import Identity
 from sensorcast.pipeline import Pipeline
 from sensorcast.quotas import Quotas
+from sensorcast.registry import Registry
 from sensorcast.retention import Retention
 from sensorcast.settings import Settings
 from sensorcast.store import Store
@@ -88,13 +89,15 @@ class Application:
             batch_max_bytes=settings.batch_max_bytes,
             outbound=self.quotas,
         )
-        self._pipeline = Pipeline(self.store, self.service)
+        self.registry = Registry(self.store, settings, time.monotonic)
+        self._pipeline = Pipeline(self.store, self.service, self.registry)
         self._ingest = IngestEndpoint(self._pipeline, self.auth.keys, settings, clock_s, quotas=self.quotas)
         self._web = application(
             Sources(
                 store=self.store,
                 authenticator=self.auth.authenticator,
                 look=self.auth.look,
+                registry_changed=self.registry.forget,
                 quotas=self.quotas,
                 stats=self.service,
                 connections=self._connections_of,
@@ -124,6 +127,7 @@ class Application:
         """Open the store, warm the latest readings from it, start the flush tick and take connections."""
         await self.store.open()
         await self.auth.start()
+        self.registry.start()
         self.stream.warm(await self.store.latest(limit=self.settings.latest_cache_units))
         self.service.start()
         self._retention.start()
@@ -147,6 +151,7 @@ class Application:
     async def stop(self) -> None:
         """Second half: close the store. Call `drain` first."""
         await self._retention.stop()
+        await self.registry.stop()
         await self.auth.stop()
         await self.store.close()
 

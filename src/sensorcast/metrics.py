@@ -7,6 +7,7 @@ are touched per request, per flush or per connection, never per reading or per d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -40,6 +41,19 @@ STORE_COMMIT_READINGS: Final = Histogram(
     "Readings in one group commit.",
     buckets=(1, 5, 25, 100, 500, 1_000, 5_000, 20_000),
     registry=REGISTRY,
+)
+REGISTRY_ADDED: Final = Counter(
+    "sensorcast_registry_added", "Units and devices registered because of their first reading.", registry=REGISTRY
+)
+REGISTRY_SKIPPED: Final = Counter(
+    "sensorcast_registry_skipped",
+    "Units and devices not registered for now: full (the organization has all it may), queue (too many wait), store "
+    "(it has trouble). Their readings were not touched.",
+    ["reason"],
+    registry=REGISTRY,
+)
+REGISTRY_CACHED: Final = Gauge(
+    "sensorcast_registry_cached_entries", "Units and devices remembered from the registry.", registry=REGISTRY
 )
 RETENTION_DELETED: Final = Counter(
     "sensorcast_retention_deleted_readings", "Readings deleted because they were too old.", registry=REGISTRY
@@ -182,7 +196,60 @@ BUS_DROPPED: Final = Counter(
     registry=REGISTRY,
 )
 
+CONNECTIONS_HANDED_OVER: Final = Counter(
+    "sensorcast_connections_handed_over",
+    "Connections whose first request was of another worker's session, by outcome: taken, refused, dropped.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+POLLS_PASSED_ON: Final = Counter(
+    "sensorcast_polls_passed_on",
+    "Later requests of another worker's session, by outcome: answered, unanswered.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+WORKER_STARTS: Final = Gauge(
+    "sensorcast_worker_starts", "How often this worker process was started, this time included.", registry=REGISTRY
+)
+WORKERS_ANSWERED: Final = Gauge(
+    "sensorcast_workers_answered", "Worker processes whose metrics are in this answer.", registry=REGISTRY
+)
+
 
 def render() -> bytes:
     """Give all metrics in the Prometheus text format."""
     return generate_latest(REGISTRY)
+
+
+def merge(pages: Mapping[int, bytes]) -> bytes:
+    """Merge what `render` gave in several workers: by family, each sample with the label `worker`.
+
+    How many pages there are is told once, without the label.
+    """
+    families: dict[bytes, list[bytes]] = {}
+    for worker, page in pages.items():
+        label = b'worker="%d"' % worker
+        family: list[bytes] = []
+        for line in page.splitlines():
+            if line.startswith(b"# HELP "):
+                family = families.setdefault(line.split(b" ", 3)[2], [])
+            if not line.startswith(b"#"):
+                family.append(_labelled(line, label))
+            elif line not in family:
+                family.append(line)
+    answered = families.get(_ANSWERED)
+    if answered is not None:
+        answered[:] = [*(line for line in answered if line.startswith(b"#")), b"%s %d" % (_ANSWERED, len(pages))]
+    return b"\n".join(line for family in families.values() for line in family) + b"\n"
+
+
+_ANSWERED: Final = b"sensorcast_workers_answered"
+
+
+def _labelled(sample: bytes, label: bytes) -> bytes:
+    """Put a label in front of those of a sample; no metric's name holds a brace or a space."""
+    name, space, rest = sample.partition(b" ")
+    if b"{" in name:
+        name, _, rest = sample.partition(b"{")
+        return b"%s{%s,%s" % (name, label, rest)
+    return b"%s{%s}%s%s" % (name, label, space, rest)

@@ -1,4 +1,4 @@
-"""The path of readings behind every door: make durable, then stream, then answer.
+"""The path of readings behind every door: place, make durable, stream, register, answer.
 
 Owns the order of the steps. The invariant: a reading is streamed only after it was committed, and only once; what
 streaming does can never change the answer, and a caller who goes away changes neither.
@@ -18,6 +18,7 @@ import structlog
 from sensorcast.errors import InvalidReading
 from sensorcast.metrics import INGEST_READINGS, STREAM_ERRORS
 from sensorcast.model import Reading, Verdict
+from sensorcast.registry import Registry
 from sensorcast.store import ReadingStore
 
 _STORED, _DUPLICATE, _CONFLICTING, _REJECTED = map(
@@ -53,19 +54,21 @@ class Receipt(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Pipeline:
-    """Takes readings of authenticated callers. Needs an open store."""
+    """Takes readings of authenticated callers. Needs an open store and a started registry."""
 
-    def __init__(self, store: ReadingStore, sink: ReadingSink) -> None:
+    def __init__(self, store: ReadingStore, sink: ReadingSink, registry: Registry) -> None:
         self._store = store
         self._sink = sink
+        self._registry = registry
         self._in_flight: set[asyncio.Future[list[Verdict]]] = set()
 
     async def accept(self, organization_id: str, items: Sequence[Reading | InvalidReading]) -> Receipt:
         """Store and stream the good ones among items; give the receipt after the commit.
 
         Raises `Unavailable` or `StorageFull` when nothing was stored; sending the same again is safe. When the caller
-        is cancelled, the work is finished all the same.
+        is cancelled, what went to the store is finished all the same.
         """
+        items = await self._registry.prepare(organization_id, items)
         readings = [item for item in items if isinstance(item, Reading)]
         appending = asyncio.ensure_future(self._store.append(readings))
         self._in_flight.add(appending)
@@ -90,6 +93,7 @@ class Pipeline:
         verdicts = appending.result()
         stored = [reading for reading, verdict in zip(readings, verdicts, strict=True) if verdict is Verdict.STORED]
         self._stream(organization_id, stored)
+        self._registry.registered(organization_id, stored)
         _count(verdicts)
 
     def _stream(self, organization_id: str, stored: Sequence[Reading]) -> None:

@@ -13,6 +13,7 @@ from sensorcast.auth import KeyRing, new_api_key
 from sensorcast.ingest.http import IngestEndpoint
 from sensorcast.model import Reading, format_time
 from sensorcast.pipeline import Pipeline
+from sensorcast.registry import Registry
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite import SqliteStore
 from tests.readings import T0_S, T0_US
@@ -42,7 +43,8 @@ class Door:
         self.store = SqliteStore(self.path, self.settings)
         await self.store.open()
         self.key = await self.new_key("acme")
-        pipeline = Pipeline(self.store, self.sink)
+        self.registry = Registry(self.store, self.settings, lambda: self.now_s)
+        pipeline = Pipeline(self.store, self.sink, self.registry)
         keys = KeyRing(self.store.find_key, self.settings.key_cache_s, lambda: self.now_s)
         self.app = IngestEndpoint(pipeline, keys, self.settings, lambda: self.now_s)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=self.app))

@@ -213,7 +213,7 @@ async def test_a_fault_of_ours_tells_nothing(door: Door) -> None:
         raise RuntimeError("canary inside")
 
     keys = KeyRing(broken, 5.0, lambda: door.now_s)  # type: ignore[arg-type]
-    app = IngestEndpoint(Pipeline(door.store, door.sink), keys, door.settings, lambda: door.now_s)
+    app = IngestEndpoint(Pipeline(door.store, door.sink, door.registry), keys, door.settings, lambda: door.now_s)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app)) as client:
         response = await client.post(URL, content=GOOD, headers={"X-API-Key": door.key})
     assert error_of(response).startswith("500 internal")
