@@ -13,7 +13,7 @@ from tests.transport.fakes import batch
 
 def offered(*frames: Frame) -> Backlog:
     """A backlog that was offered these frames."""
-    backlog = Backlog(0, 0.0)
+    backlog = Backlog(0.0)
     for frame in frames:
         assert backlog.offer(frame)
     return backlog
@@ -74,7 +74,7 @@ def test_frames_are_taken_until_the_bytes_asked_for_are_reached() -> None:
 def test_what_is_taken_is_the_newest_of_each_unit_in_order_of_first_arrival(
     offers: list[tuple[int, int]], max_bytes: int
 ) -> None:
-    backlog, newest = Backlog(0, 0.0), dict[str, Frame]()
+    backlog, newest = Backlog(0.0), dict[str, Frame]()
     for unit, rank in offers:
         frame = batch(f"u{unit}", rank)
         backlog.offer(frame)

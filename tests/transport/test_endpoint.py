@@ -32,7 +32,7 @@ def opened(server: Server, **query: str) -> FakeCarrier:
 
 
 def polling(server: Server) -> PollingCarrier:
-    carrier = PollingCarrier(server.endpoint.limits)
+    carrier = PollingCarrier(server.endpoint)
     carrier.connection = server.endpoint.open(carrier, address="", query={}, headers={})
     return carrier
 

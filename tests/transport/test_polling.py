@@ -19,7 +19,7 @@ class Session:
 
     def __init__(self) -> None:
         self.server = Server(outbound_soft_bytes=SOFT, outbound_hard_bytes=HARD)
-        self.carrier = PollingCarrier(self.server.endpoint.limits)
+        self.carrier = PollingCarrier(self.server.endpoint)
         self.carrier.connection = self.server.endpoint.open(self.carrier, address="", query={}, headers={})
         self.carrier.take()
 
@@ -122,6 +122,24 @@ async def test_a_flush_larger_than_the_soft_limit_cuts_nobody() -> None:
     session.carrier.deliver(flush(*(batch(f"u{number}", 1, size=600) for number in range(20))))
     assert session.server.sids == ["s0"]
     assert session.handler.events == []
+
+
+async def test_one_large_answer_does_not_cut_a_session_that_owes_nothing() -> None:
+    session = Session()
+    session.carrier.send(Frame(b"4" + b"x" * 10 * HARD))
+    session.carrier.send(Frame(b"4small"))
+    assert not session.handler.events
+    session.carrier.send(Frame(b"4" + b"x" * HARD))
+    assert session.handler.events == ["closed: transport close: too slow"]
+
+
+async def test_a_session_owes_something_until_its_poll_comes() -> None:
+    session = Session()
+    session.carrier.send(Frame(b"4a"))
+    assert session.server.endpoint.owing == {session.carrier}
+    session.carrier.take()
+    session.carrier.close("transport close")
+    assert session.server.endpoint.owing == set()
 
 
 async def test_events_that_cannot_be_conflated_are_kept_up_to_the_hard_limit() -> None:

@@ -13,7 +13,7 @@ STALL_S = 4.0
 def owed_session() -> tuple[Server, PollingCarrier]:
     """A session with a full queue, and a batch that waits behind it."""
     server = Server(outbound_soft_bytes=1_000, outbound_hard_bytes=8_000, outbound_stall_s=STALL_S)
-    carrier = PollingCarrier(server.endpoint.limits)
+    carrier = PollingCarrier(server.endpoint)
     carrier.connection = server.endpoint.open(carrier, address="", query={}, headers={})
     carrier.send(Frame(b"4" + b"x" * 1_001))
     carrier.deliver(flush(batch("u1", 1), batch("u2", 1, 1_001), batch("u3", 1)))

@@ -48,7 +48,7 @@ async def test_beyond_the_bound_those_who_are_owed_most_are_cut_and_no_more_than
 
 
 async def test_a_poll_that_does_not_come_counts_and_is_cut_too(server: Server) -> None:
-    carrier = PollingCarrier(server.endpoint.limits)
+    carrier = PollingCarrier(server.endpoint)
     carrier.connection = server.endpoint.open(carrier, address="", query={}, headers={})
     carrier.send(Frame(b"4" + b"x" * 2 * MAX_BYTES))
     assert look(server) == 1
@@ -57,7 +57,7 @@ async def test_a_poll_that_does_not_come_counts_and_is_cut_too(server: Server) -
 
 
 async def test_a_cut_that_comes_twice_counts_once(server: Server) -> None:
-    carrier = PollingCarrier(server.endpoint.limits)
+    carrier = PollingCarrier(server.endpoint)
     carrier.connection = server.endpoint.open(carrier, address="", query={}, headers={})
     before = CLIENTS_CUT.labels("total")._value.get()
     carrier.cut("total")

@@ -143,6 +143,20 @@ def test_a_client_owed_more_acknowledgements_than_the_hard_limit_is_cut(
     assert metric(server, 'sensorcast_clients_cut_total{bound="bytes"}') == 1
 
 
+def test_a_client_may_ask_for_the_latest_of_20_000_units(
+    start_server: Callable[..., ServerProcess], connect: Connect
+) -> None:
+    server = start_server(outbound_hard_bytes=512 * KIB, flush_interval_ms=50)
+    organization = server.organization()
+    for first in range(0, 20_000, 2_500):
+        organization.post(*(reading(f"u{unit}") for unit in range(first, first + 2_500)))
+    client = connect(organization, stream="units")
+    client.ask(1, "get:latest:all")
+    client.ask(2, "ping")
+    client.read_until(lambda: client.acks == [1, 2], within_s=30)
+    assert metric(server, "sensorcast_clients_cut_total") == 0
+
+
 def test_what_all_clients_together_are_owed_is_bounded(
     start_server: Callable[..., ServerProcess], connect: Connect
 ) -> None:

@@ -26,7 +26,7 @@ async def slow_server() -> Server:
 
 def polling_session(server: Server) -> PollingCarrier:
     """A session that polls, its handshake answered."""
-    carrier = PollingCarrier(server.endpoint.limits)
+    carrier = PollingCarrier(server.endpoint)
     carrier.connection = server.endpoint.open(carrier, address="", query={}, headers={})
     carrier.take()
     return carrier

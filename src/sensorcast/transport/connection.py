@@ -163,6 +163,16 @@ class Connection:
         if self.carrier is not None:
             self.carrier.deliver(bundle)
 
+    def slowed(self) -> None:
+        """The carrier has begun to lose batches to newer ones."""
+        if self.handler is not None:
+            self.handler.slowed()
+
+    def restored(self) -> None:
+        """The carrier has caught up, after it had lost some."""
+        if self.handler is not None:
+            self.handler.restored()
+
     def close(self, reason: str) -> None:
         """End the session: transport closed, handler told, registry cleared. Only the first call counts."""
         carrier, handler = self.carrier, self.handler

@@ -21,6 +21,7 @@ from sensorcast.rate import TokenBucket
 from sensorcast.transport import origin as origins
 from sensorcast.transport.connection import SERVER_CLOSED, Carrier, Connection, MessageHandler
 from sensorcast.transport.limits import Limits
+from sensorcast.transport.outbound import OutboundHalf
 from sensorcast.transport.polling import PollingCarrier
 from sensorcast.transport.wheel import TimerWheel
 from sensorcast.wire.engineio import (
@@ -73,6 +74,8 @@ class Endpoint:
         self.connections: dict[str, Connection] = {}
         self.outbound_bytes = 0
         """Bytes written since the last report to the metrics; a plain integer, because it is touched per delivery."""
+        self.owing: set[OutboundHalf | PollingCarrier] = set()
+        """Carriers whose peers have not taken everything: the only ones that bounds of outbound memory look at."""
         timing = limits.timing
         self.wheel = TimerWheel(
             min(timing.ping_interval_s, timing.ping_timeout_s, timing.connect_timeout_s, timing.upgrade_timeout_s)
@@ -203,6 +206,6 @@ class Endpoint:
         _OPEN[carrier.name].inc()
         frames, lost = polling.finish_upgrade()
         carrier.deliver(Bundle(frames))
-        if lost and connection.handler is not None:
-            connection.handler.restored()
+        if lost:
+            connection.restored()
         return True

@@ -73,7 +73,7 @@ class PollingRequests:
             await answer.refuse(FORBIDDEN_ORIGIN)
 
     async def _open(self, scope: Scope, headers: dict[str, str], query: dict[str, str], answer: _Answer) -> None:
-        carrier = PollingCarrier(self._endpoint.limits)
+        carrier = PollingCarrier(self._endpoint)
         address = scope["client"][0] if scope.get("client") else ""
         carrier.connection = self._endpoint.open(carrier, address=address, query=query, headers=headers)
         await answer.write(200, carrier.take(), _TEXT)

@@ -8,31 +8,36 @@ bounded like a blocked socket: conflated above the soft limit, cut at the hard o
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from sensorcast.metrics import CLIENTS_CUT
 from sensorcast.transport import connection as reasons
 from sensorcast.transport.backlog import Backlog
 from sensorcast.transport.connection import Connection
-from sensorcast.transport.limits import Limits
 from sensorcast.wire.engineio import CLOSE, NOOP, encode_payload
 from sensorcast.wire.frame import Bundle, Frame
+
+if TYPE_CHECKING:
+    from sensorcast.transport.endpoint import Endpoint
 
 
 class PollingCarrier:
     """The outbound queue of one polling session. A GET calls `wait`, and `take` when that is done."""
 
     __slots__ = (
-        "_backlog", "_closing", "_ended", "_frames", "_limits", "_queued_bytes", "_waiter", "_watched", "connection",
-        "upgrading",
+        "_backlog", "_closing", "_counted_from_bytes", "_ended", "_endpoint", "_frames", "_limits", "_queued_bytes",
+        "_waiter", "_watched", "connection", "upgrading",
     )  # fmt: skip
     name: ClassVar[str] = "polling"
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self.connection: Connection | None = None
-        self._limits = limits
+        self._endpoint = endpoint
+        self._limits = endpoint.limits
         self._frames: list[Frame] = []
         self._queued_bytes = 0
+        self._counted_from_bytes = 0
+        """Of these, what does not count against the hard limit (see `Backlog.begin`)."""
         self._backlog: Backlog | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -83,9 +88,15 @@ class PollingCarrier:
     def take(self) -> bytes:
         """Hand over everything there is to send, as a polling body."""
         self._waiter = None
-        frames, self._frames, self._queued_bytes = self._frames, [], 0
+        frames = self._empty()
         self._refill()
         return encode_payload(frames or [NOOP])
+
+    def _empty(self) -> list[Frame]:
+        """Take everything out of the queue."""
+        frames, self._frames, self._queued_bytes, self._counted_from_bytes = self._frames, [], 0, 0
+        self._endpoint.owing.discard(self)
+        return frames
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -94,20 +105,26 @@ class PollingCarrier:
     def send(self, frame: Frame) -> None:
         if self._closing:
             return
+        was_within = self._queued_bytes <= self._limits.outbound_soft_bytes
         self._queue(frame)
-        if self._queued_bytes > self._limits.outbound_hard_bytes and self.connection is not None:
+        if was_within:
+            self._counted_from_bytes = max(0, self._queued_bytes - self._limits.outbound_soft_bytes)
+        elif self._queued_bytes - self._counted_from_bytes > self._limits.outbound_hard_bytes:
             self.cut("bytes")
 
     def cut(self, bound: str) -> None:
         """End a session that does not take what it is owed. `bound` is what it has broken."""
         if self.connection is not None and not self._closing:
             CLIENTS_CUT.labels(bound).inc()
-            self._frames, self._queued_bytes, self._backlog = [], 0, None
+            self._empty()
+            self._backlog = None
             self.connection.close(f"{reasons.TRANSPORT_CLOSED}: too slow")
 
     def _queue(self, frame: Frame) -> None:
         self._frames.append(frame)
         self._queued_bytes += len(frame.text) + sum(map(len, frame.attachments))
+        if not self._closing:
+            self._endpoint.owing.add(self)
         self._wake()
 
     def deliver(self, bundle: Bundle) -> None:
@@ -124,13 +141,13 @@ class PollingCarrier:
         lost_before = backlog.lost
         if not backlog.offer(frame):
             self.send(frame)
-        elif backlog.lost and not lost_before and self.connection is not None and self.connection.handler is not None:
-            self.connection.handler.slowed()
+        elif backlog.lost and not lost_before and self.connection is not None:
+            self.connection.slowed()
 
     def _begin_backlog(self) -> Backlog:
-        wheel = None if self.connection is None else self.connection.wheel
-        backlog = self._backlog = Backlog(0, 0.0 if wheel is None else wheel.now_s)
-        if wheel is not None and not self._watched:
+        wheel = self._endpoint.wheel
+        backlog = self._backlog = Backlog(wheel.now_s)
+        if not self._watched:
             self._watched = True
             wheel.add(self, wheel.now_s + self._limits.outbound_stall_s / 4)
         return backlog
@@ -140,7 +157,7 @@ class PollingCarrier:
         if self._backlog is None or self._closing:
             self._watched = False
             return None
-        if now_s - self._backlog.progress_at_s >= self._limits.outbound_stall_s:
+        if self._backlog.stands_since(0, now_s) >= self._limits.outbound_stall_s:
             self.cut("stall")
             return None
         return now_s + self._limits.outbound_stall_s / 4
@@ -155,10 +172,9 @@ class PollingCarrier:
                 self._queue(frame)
         if backlog:
             self._backlog = backlog
-            if self.connection is not None:
-                backlog.progress_at_s = self.connection.wheel.now_s
-        elif backlog.lost and self.connection is not None and self.connection.handler is not None:
-            self.connection.handler.restored()
+            backlog.progress(self._endpoint.wheel.now_s)
+        elif backlog.lost and self.connection is not None:
+            self.connection.restored()
 
     def begin_upgrade(self) -> None:
         """Let the waiting GET go, and every later one at once: the client pauses polling before it upgrades."""
@@ -172,7 +188,7 @@ class PollingCarrier:
     def finish_upgrade(self) -> tuple[list[Frame], bool]:
         """End this carrier in favour of a WebSocket; return what has not been sent, and whether batches were lost."""
         self._closing = True
-        frames, self._frames, self._queued_bytes = self._frames, [], 0
+        frames = self._empty()
         backlog, self._backlog = self._backlog, None
         while backlog:
             frames.extend(backlog.take(self._limits.outbound_soft_bytes).frames)
@@ -185,5 +201,6 @@ class PollingCarrier:
         # A client that closed by itself needs only an answer; any other is told.
         self._queue(NOOP if reason == reasons.TRANSPORT_CLOSED else CLOSE)
         self._closing = True
+        self._endpoint.owing.discard(self)
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)

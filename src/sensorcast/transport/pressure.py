@@ -2,17 +2,14 @@
 
 Owns the node's bound on outbound memory, above the bounds of each connection (`backlog`). The invariant: between two
 looks the sum can grow by what a second brings, and after each it is within `outbound_total_max_bytes`. It is a walk
-over all connections instead of a sum kept up to date, because it costs the fast path nothing: 10 ms a second at 20,000.
+over those who owe something instead of a sum kept up to date: a fleet that reads costs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from sensorcast.metrics import CONNECTIONS_SLOW, OUTBOUND_UNSENT_BYTES
-from sensorcast.transport.polling import PollingCarrier
-from sensorcast.transport.websocket import WebSocketCarrier
 
 if TYPE_CHECKING:
     from sensorcast.transport.endpoint import Endpoint
@@ -30,7 +27,7 @@ class OutboundPressure:
     def due(self, now_s: float) -> float:
         """Called by the wheel: take the sum, and cut those who are owed most until it is within the bound."""
         total_bytes = slow = 0
-        for carrier in self._carriers():
+        for carrier in self._endpoint.owing:
             total_bytes += carrier.unsent_bytes
             slow += not carrier.writable
         CONNECTIONS_SLOW.set(slow)
@@ -41,15 +38,10 @@ class OutboundPressure:
 
     def _shed(self, total_bytes: int) -> int:
         """Cut those who are owed most, until the rest is within the bound; give the rest."""
-        owed = [(carrier.unsent_bytes, carrier) for carrier in self._carriers()]
+        owed = [(carrier.unsent_bytes, carrier) for carrier in self._endpoint.owing]
         for size, carrier in sorted(owed, key=lambda each: each[0], reverse=True):
             carrier.cut("total")
             total_bytes -= size
             if total_bytes <= self._max_bytes:
                 break
         return total_bytes
-
-    def _carriers(self) -> Iterator[WebSocketCarrier | PollingCarrier]:
-        for connection in self._endpoint.connections.values():
-            if isinstance(connection.carrier, WebSocketCarrier | PollingCarrier):
-                yield connection.carrier

@@ -1,9 +1,8 @@
 """The fast path: a WebSocket as an asyncio protocol that uvicorn hands the socket to at the upgrade.
 
-Owns one TCP connection from the upgrade on. Inbound frames go through the Sans-I/O `websockets` protocol (RFC 6455:
-masks, limits, control frames, close codes); outbound frames are ours, encoded before they get here. The
-invariants: a flush is one `transport.write`; a peer that breaks the protocol or does not read is closed without
-touching any other; what is unsent is bounded (see `backlog`).
+Owns one TCP connection from the upgrade to its end, and what comes in; what goes out is `outbound`. Inbound frames go
+through the Sans-I/O `websockets` protocol (RFC 6455: masks, limits, control frames, close codes). The invariant: a peer
+that breaks the protocol is closed without touching any other.
 """
 
 from __future__ import annotations
@@ -17,16 +16,14 @@ from websockets.frames import Frame as InboundFrame
 from websockets.frames import Opcode
 from websockets.protocol import OPEN, SERVER, Protocol
 
-from sensorcast.metrics import CLIENTS_CUT
 from sensorcast.transport import connection as reasons
-from sensorcast.transport.backlog import Backlog
 from sensorcast.transport.census import Network, peer_address
 from sensorcast.transport.connection import Connection
 from sensorcast.transport.opening import Opening, may_deflate, open_websocket
+from sensorcast.transport.outbound import ANY_BYTES, OutboundHalf
 from sensorcast.wire.engine_session import Probe
 from sensorcast.wire.engineio import PROBE_ANSWER, EnginePacket, PacketType, decode_text
 from sensorcast.wire.errors import WireError
-from sensorcast.wire.frame import Bundle, Frame
 
 if TYPE_CHECKING:
     from sensorcast.transport.endpoint import Endpoint
@@ -35,38 +32,24 @@ LINGER_S: Final = 2.0
 """Time a closing socket has to take our last bytes before it is aborted."""
 READ_SLICE_BYTES: Final = 4_096
 """Bytes parsed before what they say is judged: a whole read of the smallest frames would be 300 ms of parsing."""
-CORK_MAX_BYTES: Final = 65_536
-"""Bytes of answers to one read that are held back to leave together, before the socket must show that it takes them."""
 _QUIET: Final = logging.getLogger("sensorcast.websocket")
 
 
-class WebSocketCarrier(asyncio.Protocol):
+class WebSocketCarrier(OutboundHalf):
     """One WebSocket. uvicorn makes it, `connection_made` and `data_received` with the request head follow."""
 
-    __slots__ = (
-        "_backlog", "_closing", "_connection", "_corked", "_corked_bytes", "_deflate", "_endpoint", "_fragments",
-        "_linger", "_probe", "_protocol", "_transport", "_watched", "_written_bytes", "network",
-    )  # fmt: skip
+    __slots__ = ("_fragments", "_linger", "_probe", "_protocol", "network")
     endpoints: ClassVar[Mapping[str, Endpoint]] = {}
     name: ClassVar[str] = "websocket"
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         # The arguments are uvicorn's. We do not join its connection set: the endpoint closes us, after the last flush.
+        super().__init__()
         self.network: Network | None = None
-        self._endpoint: Endpoint | None = None
-        self._connection: Connection | None = None
         self._protocol = cast(Protocol, None)
-        self._transport = cast(asyncio.Transport, None)
         self._fragments: list[bytes] | None = None
-        self._backlog: Backlog | None = None
         self._probe: Probe | None = None
         self._linger: asyncio.TimerHandle | None = None
-        self._deflate = False
-        self._closing = False
-        self._watched = False
-        self._written_bytes = 0
-        self._corked: list[bytes] | None = None
-        self._corked_bytes = 0
 
     # Opening
 
@@ -87,7 +70,7 @@ class WebSocketCarrier(asyncio.Protocol):
         if opening.deflate is not None:
             self._protocol.extensions = [opening.deflate]
             self._deflate = may_deflate(opening.deflate)
-        self._transport.set_write_buffer_limits(high=endpoint.limits.outbound_soft_bytes)
+        self._transport.set_write_buffer_limits(high=ANY_BYTES, low=0)
         sid = opening.query.get("sid")
         if sid is None:
             forwarded_for = opening.headers.get("x-forwarded-for", "")
@@ -184,140 +167,16 @@ class WebSocketCarrier(asyncio.Protocol):
         if answered:
             self.send(PROBE_ANSWER)
 
-    # Outbound
-
-    @property
-    def writable(self) -> bool:
-        return self._backlog is None and not self._closing
-
-    @property
-    def unsent_bytes(self) -> int:
-        """What was handed to the socket and has not left."""
-        return self._transport.get_write_buffer_size()
-
     def _is_closing(self) -> bool:
         return self._closing
-
-    def send(self, frame: Frame) -> None:
-        self._write(frame.deflated if self._deflate else frame.websocket)
-
-    def deliver(self, bundle: Bundle) -> None:
-        data = bundle.deflated if self._deflate else bundle.websocket
-        endpoint, size_bytes = self._endpoint, len(data)
-        if self._backlog is None and endpoint is not None and size_bytes <= endpoint.limits.outbound_soft_bytes:
-            self._written_bytes += size_bytes
-            endpoint.outbound_bytes += size_bytes
-            if self._corked is None:
-                self._transport.write(data)
-            else:
-                self._put(data)
-        else:
-            self._deliver_slowly(bundle)
-
-    def _deliver_slowly(self, bundle: Bundle) -> None:
-        """Frame by frame, because the socket can block between two of them; what may wait, waits conflated."""
-        for frame in bundle.frames:
-            backlog = self._backlog
-            if backlog is None:
-                self.send(frame)
-                continue
-            lost_before = backlog.lost
-            if not backlog.offer(frame):
-                self.send(frame)
-            elif backlog.lost and not lost_before:
-                self._tell_slowed()
-
-    def _tell_slowed(self) -> None:
-        if self._connection is not None and self._connection.handler is not None:
-            self._connection.handler.slowed()
-
-    def _write(self, data: bytes) -> None:
-        if self._closing or self._endpoint is None:
-            return
-        if self._backlog is not None:
-            unsent = self._transport.get_write_buffer_size() + len(data)
-            if unsent > self._endpoint.limits.outbound_hard_bytes:
-                self.cut("bytes")
-                return
-        self._written_bytes += len(data)
-        self._endpoint.outbound_bytes += len(data)
-        self._put(data)
-
-    def _put(self, data: bytes) -> None:
-        """The one way out besides `deliver`'s: at once, or with what else answers the read under way."""
-        if self._corked is None:
-            self._transport.write(data)
-            return
-        self._corked.append(data)
-        self._corked_bytes += len(data)
-        if self._corked_bytes > CORK_MAX_BYTES:
-            self._uncork()
-            self._corked = []
-
-    def _uncork(self) -> None:
-        parts, self._corked, self._corked_bytes = self._corked, None, 0
-        if parts:
-            self._transport.write(b"".join(parts))
-
-    def pause_writing(self) -> None:
-        """Called by the transport above the soft limit: from now on batches are conflated."""
-        endpoint = self._endpoint
-        if endpoint is None or self._closing:
-            return
-        self._backlog = Backlog(self._drained_bytes(), endpoint.wheel.now_s)
-        if not self._watched:
-            self._watched = True
-            endpoint.wheel.add(self, endpoint.wheel.now_s + endpoint.limits.outbound_stall_s / 4)
-
-    def resume_writing(self) -> None:
-        """Called by the transport when it has drained: send what waited, as long as it does not block again."""
-        backlog, endpoint = self._backlog, self._endpoint
-        if backlog is None or endpoint is None or self._closing:
-            return
-        # Without a backlog while writing, so that a socket that blocks again is seen: `pause_writing` puts a new one.
-        self._backlog = None
-        while backlog and self.writable:
-            bundle = backlog.take(endpoint.limits.outbound_soft_bytes)
-            self._write(bundle.deflated if self._deflate else bundle.websocket)
-        if not self.writable:
-            backlog.drained_bytes, backlog.progress_at_s = self._drained_bytes(), endpoint.wheel.now_s
-            self._backlog = backlog
-        elif backlog.lost and self._connection is not None and self._connection.handler is not None:
-            self._connection.handler.restored()
-
-    def _drained_bytes(self) -> int:
-        return self._written_bytes - self._transport.get_write_buffer_size()
 
     # Time and end
 
     def due(self, now_s: float) -> float | None:
-        """Called by the wheel: an upgrade that does not finish, or a blocked socket that makes no progress, ends."""
-        endpoint = self._endpoint
-        if self._closing or endpoint is None:
-            return None
-        if self._probe is not None:
-            self._fail(1008, "upgrade not finished in time (setting upgrade_timeout_ms)")
-            return None
-        if self._backlog is None:
-            self._watched = False
-            return None
-        return self._check_progress(self._backlog, endpoint, now_s)
-
-    def _check_progress(self, backlog: Backlog, endpoint: Endpoint, now_s: float) -> float | None:
-        drained_bytes = self._drained_bytes()
-        if drained_bytes != backlog.drained_bytes:
-            backlog.drained_bytes, backlog.progress_at_s = drained_bytes, now_s
-        elif now_s - backlog.progress_at_s >= endpoint.limits.outbound_stall_s:
-            self.cut("stall")
-            return None
-        return now_s + endpoint.limits.outbound_stall_s / 4
-
-    def cut(self, bound: str) -> None:
-        """End a connection that does not read, at once: what it is owed is given up. `bound` is what it has broken."""
-        CLIENTS_CUT.labels(bound).inc()
-        self._closing = True
-        self._transport.abort()
-        self._end(f"{reasons.TRANSPORT_CLOSED}: too slow")
+        if self._probe is None or self._closing:
+            return super().due(now_s)
+        self._fail(1008, "upgrade not finished in time (setting upgrade_timeout_ms)")
+        return None
 
     def _fail(self, code: int, reason: str) -> None:
         """Close for a violation: close frame and end of stream at once."""
@@ -348,10 +207,9 @@ class WebSocketCarrier(asyncio.Protocol):
             self._endpoint.cancel_upgrade(connection)
 
     def _shut(self) -> None:
+        self._close_outbound()
         if self._linger is not None or self._transport.is_closing():
-            self._closing = True
             return
-        self._closing = True
         self._uncork()
         self._transport.close()
         self._linger = asyncio.get_running_loop().call_later(LINGER_S, self._transport.abort)
@@ -359,7 +217,6 @@ class WebSocketCarrier(asyncio.Protocol):
     def _flush_protocol(self) -> None:
         data = b"".join(self._protocol.data_to_send())
         if data:
-            self._written_bytes += len(data)
             self._put(data)
 
     def eof_received(self) -> None:
@@ -367,7 +224,7 @@ class WebSocketCarrier(asyncio.Protocol):
         self._end(reasons.TRANSPORT_CLOSED)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._closing = True
+        self._close_outbound()
         if self.network is not None:
             self.network.left()
         if self._linger is not None:

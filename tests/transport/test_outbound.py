@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sensorcast.metrics import CLIENTS_CUT
-from sensorcast.transport import websocket
+from sensorcast.transport import outbound
 from sensorcast.wire.frame import Frame
 from tests.conformance import frames as raw
 from tests.transport.fakes import Peer, Server, batch, flush
@@ -102,6 +102,56 @@ async def test_events_that_cannot_be_conflated_are_kept_up_to_the_hard_limit(slo
     assert CLIENTS_CUT.labels("bytes")._value.get() == before + 1
 
 
+async def test_one_large_answer_does_not_cut_a_client_that_owes_nothing(slow_server: Server) -> None:
+    peer = slow_server.connect(blocked=True)
+    peer.carrier.send(Frame(b"4" + b"x" * 10 * HARD))
+    for _ in range(3):
+        peer.carrier.send(Frame(b"4" + b"x" * 900))
+    assert not peer.transport.aborted
+    peer.carrier.send(Frame(b"4" + b"x" * 900))
+    assert peer.transport.aborted
+
+
+async def test_a_second_large_answer_cuts_a_client_that_has_not_read_the_first(slow_server: Server) -> None:
+    peer = slow_server.connect(blocked=True)
+    peer.carrier.send(Frame(b"4" + b"x" * 10 * HARD))
+    peer.carrier.send(Frame(b"4" + b"x" * 10 * HARD))
+    assert peer.transport.aborted
+
+
+async def test_a_large_answer_that_is_not_read_is_cut_after_the_stall_time(slow_server: Server) -> None:
+    peer = slow_server.connect(blocked=True)
+    peer.carrier.send(Frame(b"4" + b"x" * 10 * HARD))
+    slow_server.live(13.0)
+    assert peer.transport.aborted
+
+
+async def test_after_a_large_answer_was_read_the_limits_are_those_of_before(slow_server: Server) -> None:
+    peer = slow_server.connect(blocked=True)
+    peer.carrier.send(Frame(b"4" + b"x" * 10 * HARD))
+    peer.transport.drain()
+    peer.transport.blocked = True
+    for _ in range(6):
+        peer.carrier.send(Frame(b"4" + b"x" * 900))
+    assert peer.transport.aborted
+
+
+async def test_only_those_who_have_not_taken_everything_owe_something(slow_server: Server) -> None:
+    peer, reading_on = slow_server.connect(blocked=True), slow_server.connect()
+    for each in (peer, reading_on):
+        each.carrier.deliver(flush(batch("u1", 1)))
+    assert slow_server.endpoint.owing == {peer.carrier}
+    peer.transport.drain()
+    assert slow_server.endpoint.owing == set()
+
+
+async def test_who_is_gone_owes_nothing(slow_server: Server) -> None:
+    vanished, cut = slow_client(slow_server), slow_client(slow_server)
+    vanished.vanish()
+    cut.carrier.cut("total")
+    assert slow_server.endpoint.owing == set()
+
+
 async def test_a_client_that_takes_nothing_for_the_stall_time_is_cut(slow_server: Server) -> None:
     peer = slow_client(slow_server)
     slow_server.live(9.5)
@@ -145,10 +195,10 @@ async def test_a_slow_client_delays_nobody(slow_server: Server) -> None:
 
 async def test_large_answers_to_one_read_are_not_piled_up(slow_server: Server) -> None:
     peer = slow_server.connect(blocked=True)
-    answer = Frame(b"4" + b"x" * websocket.CORK_MAX_BYTES)
+    answer = Frame(b"4" + b"x" * outbound.CORK_MAX_BYTES)
     slow_server.handlers[0].receive = lambda message: peer.carrier.send(answer)  # type: ignore[method-assign]
     peer.raw(raw.text("4go") * 50)
-    assert len(peer.transport.unsent) < 2 * websocket.CORK_MAX_BYTES
+    assert len(peer.transport.unsent) < 2 * outbound.CORK_MAX_BYTES
     assert peer.transport.aborted
 
 
