@@ -17,6 +17,8 @@ import structlog
 
 from sensorcast.auth import AuthService, load_or_create_secret
 from sensorcast.broadcaster import SensorStreamService
+from sensorcast.cluster.neighbours import Neighbours
+from sensorcast.cluster.worker import ALONE, Worker
 from sensorcast.errors import ConfigurationError
 from sensorcast.ingest.http import IngestEndpoint
 from sensorcast.model import Identity
@@ -32,8 +34,9 @@ from sensorcast.stream import SensorStream
 from sensorcast.transport.gateway import Gateway
 from sensorcast.transport.http import Receive, Scope, Send
 from sensorcast.transport.limits import Limits
+from sensorcast.transport.passing import PassedRequests
 from sensorcast.transport.server import SocketServer
-from sensorcast.web import Sources, application
+from sensorcast.web import Sources, application, private_application
 
 DATABASE_NAME: Final = "sensorcast.db"
 INGEST_PATH: Final = "/api/ingest/readings"
@@ -56,8 +59,9 @@ def open_store(settings: Settings) -> Store:
 class Application:
     """One server, as an ASGI application with `start` and `stop`. `clock_s` gives seconds since 1970."""
 
-    def __init__(self, settings: Settings, *, clock_s: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: Settings, *, clock_s: Callable[[], float] = time.time, worker: Worker = ALONE) -> None:
         self.settings = settings
+        self.worker = worker
         self.store = open_store(settings)
         self.auth = AuthService(
             settings,
@@ -73,7 +77,7 @@ class Application:
             buffer_max_readings=settings.buffer_max_readings,
             late_per_flush=settings.late_per_flush,
         )
-        self.sockets = SocketServer(limits=Limits.from_settings(settings))
+        self.sockets = SocketServer(limits=Limits.from_settings(settings), sid_prefix=worker.sid_prefix)
         self.gateway = Gateway(
             self.sockets,
             stream=self.stream,
@@ -92,29 +96,37 @@ class Application:
         self.registry = Registry(self.store, settings, time.monotonic)
         self._pipeline = Pipeline(self.store, self.service, self.registry)
         self._ingest = IngestEndpoint(self._pipeline, self.auth.keys, settings, clock_s, quotas=self.quotas)
-        self._web = application(
-            Sources(
-                store=self.store,
-                authenticator=self.auth.authenticator,
-                look=self.auth.look,
-                registry_changed=self.registry.forget,
-                quotas=self.quotas,
-                stats=self.service,
-                connections=self._connections_of,
-                reasons=self._reasons,
-                clock_s=clock_s,
-            )
+        sources = Sources(
+            store=self.store,
+            authenticator=self.auth.authenticator,
+            look=self.auth.look,
+            registry_changed=self.registry.forget,
+            quotas=self.quotas,
+            stats=self.service,
+            connections=self._connections_of,
+            reasons=self._reasons,
+            neighbours=Neighbours(worker),
+            clock_s=clock_s,
         )
+        self._web, self._private_web = application(sources), private_application(sources)
+        self._polling = self._polling_door()
         self._retention = Retention(self.store, settings.retention_days, clock_s=clock_s)
         self._stopping = False
         self._requests_under_way = 0
         self._idle = asyncio.Event()
 
+    def _polling_door(self) -> Any:
+        """Sessions of our own; where there are other workers, also theirs."""
+        own, endpoint = self.sockets.requests, self.sockets.endpoint
+        if self.worker.count == 1:
+            return own
+        return PassedRequests(own, self.worker, endpoint.path, endpoint.limits.timing)
+
     def _cut_revoked(self, organization_ids: Collection[str], is_revoked: Callable[[Identity], bool]) -> None:
         self.gateway.admission.cut_revoked(organization_ids, is_revoked)
 
-    def _connections_of(self, identity: Identity) -> int:
-        return self.gateway.admission.connections[identity.organization_id]
+    def _connections_of(self, organization_id: str) -> int:
+        return self.gateway.admission.connections[organization_id]
 
     async def _reasons(self) -> list[str]:
         """Why this server should get no traffic now; empty when it should."""
@@ -130,7 +142,8 @@ class Application:
         self.registry.start()
         self.stream.warm(await self.store.latest(limit=self.settings.latest_cache_units))
         self.service.start()
-        self._retention.start()
+        if self.worker.is_first:
+            self._retention.start()
         await self.sockets.__aenter__()
 
     async def drain(self) -> None:
@@ -162,7 +175,7 @@ class Application:
         path: str = scope["path"]
         if path.startswith(self.sockets.endpoint.path):
             # Not counted as work under way: a poll waits for us to send, and ends when its transport closes.
-            await self.sockets.requests(scope, receive, send)
+            await self._polling(scope, receive, send)
             return
         self._requests_under_way += 1
         try:
@@ -170,6 +183,13 @@ class Application:
         finally:
             self._requests_under_way -= 1
             self._idle.set()
+
+    async def private(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer another worker of this machine, which asks for itself or for a client whose session is here."""
+        if scope["path"].startswith(self.sockets.endpoint.path):
+            await self.sockets.requests(scope, receive, send)
+        else:
+            await self._private_web(scope, receive, send)
 
     def _door(self, path: str) -> Any:
         return self._ingest if path == INGEST_PATH else self._web

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import signal
 import socket
 from collections.abc import Awaitable, Callable
 from types import FrameType
-from typing import Final
+from typing import ClassVar, Final, cast
 
 import structlog
 import uvicorn
@@ -21,9 +22,13 @@ import uvloop
 
 from sensorcast import logs
 from sensorcast.app import Application
+from sensorcast.cluster.worker import ALONE, Worker
 from sensorcast.errors import ConfigurationError
+from sensorcast.metrics import WORKER_STARTS
 from sensorcast.settings import Settings
-from sensorcast.transport.doorkeeper import doorkeeper_class
+from sensorcast.transport.doorkeeper import Doorkeeper, doorkeeper_class
+from sensorcast.transport.handover import Handover
+from sensorcast.transport.http_guard import guarded_http_class
 from sensorcast.transport.limits import trusted_proxies
 
 BACKLOG: Final = 4_096
@@ -46,6 +51,13 @@ should stop; on a server with nothing else to do that was two thirds of all proc
 FORCE_CHECK_S: Final = 0.1
 """How often a stop under way looks whether a second signal came: a signal handler can do no more than set a flag."""
 
+READY: Final = b"r"
+"""What a worker tells its supervisor once it listens."""
+STOP: Final = b"s"
+"""What the supervisor tells its workers; so does the end of the link, when the supervisor is gone."""
+FORCE: Final = b"f"
+"""Do not wait for what is under way any longer."""
+
 OnReady = Callable[[str], Awaitable[None] | None]
 """Called with the base URL as soon as the server listens."""
 Background = Callable[[str], Awaitable[None]]
@@ -60,13 +72,26 @@ def serve(settings: Settings, *, on_ready: OnReady | None = None, background: Ba
     return uvloop.run(_run(settings, on_ready, background))
 
 
-async def _run(settings: Settings, on_ready: OnReady | None, background: Background | None) -> int:
+def serve_worker(settings: Settings, worker: Worker, link: socket.socket) -> int:
+    """Serve as one of several workers on a port until the supervisor at the other end of `link` says so or is gone."""
+    logs.set_up(settings.log_level, worker=worker.index)
+    return uvloop.run(_run(settings, lambda _url: link.sendall(READY), worker=worker, link=link))
+
+
+async def _run(
+    settings: Settings,
+    on_ready: OnReady | None = None,
+    background: Background | None = None,
+    *,
+    worker: Worker = ALONE,
+    link: socket.socket | None = None,
+) -> int:
     gc.set_threshold(*GC_THRESHOLDS)
-    with listen(settings.host, settings.port) as listener:
-        application = Application(settings)
+    with listen(settings.host, settings.port, shared=worker.count > 1) as listener:
+        application = Application(settings, worker=worker)
         try:
             await application.start()
-            server = _Server(application, settings)
+            server = _Server(application, settings) if link is None else _WorkerServer(application, settings, link)
             async with asyncio.TaskGroup() as tasks:
                 beside = tasks.create_task(_beside(server, base_url(listener), on_ready, background))
                 await server.serve(sockets=[listener, *(listener.dup() for _ in range(1, ACCEPTS_PER_TURN))])
@@ -83,7 +108,7 @@ async def _beside(server: _Server, url: str, on_ready: OnReady | None, backgroun
     """Announce the server once it listens, then do the work beside it; a failure stops the server in good order."""
     try:
         await server.listening.wait()
-        _log.info("listening", url=url)
+        _log.info(server.announcement, url=url)
         waiting = None if on_ready is None else on_ready(url)
         if waiting is not None:
             await waiting
@@ -94,8 +119,11 @@ async def _beside(server: _Server, url: str, on_ready: OnReady | None, backgroun
         server.stop()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Open the listening socket. Raises `ConfigurationError` when the address is taken or not ours."""
+def listen(host: str, port: int, *, shared: bool = False, backlog: int | None = BACKLOG) -> socket.socket:
+    """Open the listening socket, `shared` with other processes of this user; without a backlog it is only reserved.
+
+    Raises `ConfigurationError` when the address is taken or not ours.
+    """
     try:
         family, kind, _proto, _name, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -103,8 +131,11 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.bind(address)
-            listener.listen(BACKLOG)
+            if backlog is not None:
+                listener.listen(backlog)
         except OSError:
             listener.close()
             raise
@@ -125,11 +156,13 @@ def base_url(listener: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """uvicorn with our order of stopping, and an exit code of 0 after a signal."""
 
-    def __init__(self, application: Application, settings: Settings) -> None:
+    announcement: ClassVar[str] = "listening"
+
+    def __init__(self, application: Application, settings: Settings, handover: Handover | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 application,
-                http=doorkeeper_class(settings, application.sockets.websocket_class),
+                http=doorkeeper_class(settings, application.sockets.websocket_class, handover),
                 ws=application.sockets.websocket_class,
                 lifespan="off",
                 log_config=None,
@@ -186,3 +219,68 @@ class _Server(uvicorn.Server):
             await draining
         else:
             draining.cancel()
+
+
+class _WorkerServer(_Server):
+    """The server of a worker: its supervisor says when to stop, and signals to it alone mean the same at most once.
+
+    A service manager signals all processes of a service, a terminal its whole group, and the supervisor tells the
+    worker as well: taken for several requests to stop, they would end at once what is under way.
+    """
+
+    announcement: ClassVar[str] = "worker_listening"
+
+    def __init__(self, application: Application, settings: Settings, link: socket.socket) -> None:
+        self._handover = Handover(application.worker, application.sockets.endpoint.path)
+        super().__init__(application, settings, self._handover)
+        self._settings = settings
+        self._link = link
+        link.setblocking(False)
+        self._loop.add_reader(link, self._read_link)
+        WORKER_STARTS.set(application.worker.starts)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._listen_to_neighbours()
+        await super().startup(sockets)
+
+    async def _listen_to_neighbours(self) -> None:
+        """Answer the other workers before the first client comes, because it may be theirs."""
+        config = uvicorn.Config(self._application.private, ws="none", lifespan="off", log_config=None, access_log=False)
+        config.load()
+        http_class = guarded_http_class(self._settings)
+        path = self._application.worker.http_path(self._application.worker.index)
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+        self._private = await self._loop.create_unix_server(
+            lambda: http_class(config=config, server_state=self.server_state, app_state={}, _loop=self._loop), path
+        )
+        self._handover.start(self._adopt)
+
+    async def _adopt(self, connection: socket.socket, first: bytes) -> None:
+        keeper_class = cast(type[Doorkeeper], self.config.http_protocol_class)
+        keeper = keeper_class(self.config, self.server_state, self.lifespan.state, self._loop).adopting(first)
+        await self._loop.connect_accepted_socket(lambda: keeper, connection)
+
+    def _read_link(self) -> None:
+        try:
+            word = self._link.recv(16)
+        except BlockingIOError:
+            return
+        except OSError:
+            word = b""
+        if not word:
+            self._loop.remove_reader(self._link)
+        self.force_exit = self.force_exit or FORCE in word
+        self.stop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig != signal.SIGINT:
+            self.should_exit = True
+            self._loop.call_soon_threadsafe(self.stop)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._private.close()
+        await self._handover.stop()
+        try:
+            await super().shutdown(sockets)
+        finally:
+            self._loop.remove_reader(self._link)

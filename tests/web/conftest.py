@@ -14,7 +14,7 @@ from sensorcast import web
 from sensorcast.auth import AuthService, mint_token
 from sensorcast.broadcaster import SensorStreamService
 from sensorcast.hub import Hub
-from sensorcast.model import Identity, Reading, Role, reading_id
+from sensorcast.model import Reading, Role, reading_id
 from sensorcast.quotas import Quotas
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite import SqliteStore
@@ -69,8 +69,8 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     service, connections, reasons = SensorStreamService(Hub()), Counter[str](), list[str]()
     changed: list[str] = []
 
-    def count(identity: Identity) -> int:
-        return connections[identity.organization_id]
+    def count(organization_id: str) -> int:
+        return connections[organization_id]
 
     async def why_not() -> Sequence[str]:
         return reasons

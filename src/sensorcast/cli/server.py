@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from sensorcast import serving
+from sensorcast import serving, workers
 from sensorcast.cli.credentials import mint, new_key
 from sensorcast.cli.options import load, with_settings
 from sensorcast.model import Role
@@ -24,7 +24,8 @@ from sensorcast.simulator import demo
 @with_settings()
 def serve(**flags: Any) -> None:
     """Run the server until it is told to stop."""
-    sys.exit(serving.serve(load(flags)))
+    chosen = load(flags)
+    sys.exit(serving.serve(chosen) if chosen.workers == 1 else workers.supervise(chosen))
 
 
 @click.command("demo")

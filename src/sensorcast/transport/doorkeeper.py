@@ -4,17 +4,19 @@ Owns a connection until its first bytes. uvicorn would build its HTTP protocol, 
 hand it over; for a dashboard that only ever upgrades, that was a third of the cost of connecting. The invariant: only a
 head that is whole, alone, within the limits of heads and plainly an upgrade at one of our paths takes the short way; in
 any doubt the bytes go to uvicorn unchanged, which comes to the same carrier or to an error of its own.
-A connection beyond the caps of the census is refused before anything is read.
+A connection beyond the caps of the census is refused before anything is read; one that begins with a request of another
+worker's session goes to that worker.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, Self, cast
 
 from sensorcast.metrics import HTTP_CONNECTIONS
 from sensorcast.settings import Settings
 from sensorcast.transport.census import Census, Network
+from sensorcast.transport.handover import Handover
 from sensorcast.transport.http_guard import GuardedHttpProtocol, guarded_http_class
 from sensorcast.transport.websocket import WebSocketCarrier
 
@@ -25,9 +27,11 @@ _UPGRADE: Final = b"\r\nupgrade: websocket\r\n"
 class Doorkeeper(asyncio.Protocol):
     """What uvicorn makes for a new connection. Bind it with `doorkeeper_class`."""
 
-    __slots__ = ("_app_state", "_config", "_loop", "_network", "_server_state", "_timer", "_transport")
+    __slots__ = ("_app_state", "_config", "_first", "_loop", "_network", "_server_state", "_timer", "_transport")
     settings: ClassVar[Settings]
     census: ClassVar[Census]
+    handover: ClassVar[Handover | None] = None
+    """The way to the other workers; None when there are none."""
     http_class: ClassVar[type[GuardedHttpProtocol]]
     websocket_class: ClassVar[type[WebSocketCarrier]]
     openings: ClassVar[tuple[bytes, ...]]
@@ -43,6 +47,12 @@ class Doorkeeper(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, None)
         self._network: Network | None = None
         self._timer = cast(asyncio.TimerHandle, None)
+        self._first: bytes | None = None
+
+    def adopting(self, first: bytes) -> Self:
+        """Take a connection over of which another worker has read this already; it stays here, whatever it asks."""
+        self._first = first
+        return self
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -51,8 +61,17 @@ class Doorkeeper(asyncio.Protocol):
             return
         self._server_state.connections.add(self)
         self._timer = self._loop.call_later(self.settings.header_timeout_s, self._transport.abort)
+        if self._first is not None:
+            self._admit(self._first)
 
     def data_received(self, data: bytes) -> None:
+        if self.handover is not None and (destination := self.handover.destination(data)) is not None:
+            self._timer.cancel()
+            self.handover.offer(self._transport, data, destination, lambda: self._admit(data))
+        else:
+            self._admit(data)
+
+    def _admit(self, data: bytes) -> None:
         self._leave()
         successor: WebSocketCarrier | GuardedHttpProtocol
         if self._is_upgrade(data):
@@ -92,7 +111,9 @@ class Doorkeeper(asyncio.Protocol):
         self._transport.close()
 
 
-def doorkeeper_class(settings: Settings, websocket_class: type[WebSocketCarrier]) -> type[Doorkeeper]:
+def doorkeeper_class(
+    settings: Settings, websocket_class: type[WebSocketCarrier], handover: Handover | None = None
+) -> type[Doorkeeper]:
     """Make the class to give to `uvicorn.Config(http=...)`, for these settings and the endpoints of that class."""
     census = Census(settings)
     HTTP_CONNECTIONS.set_function(lambda: census.http)
@@ -100,7 +121,8 @@ def doorkeeper_class(settings: Settings, websocket_class: type[WebSocketCarrier]
         "__slots__": (),
         "settings": settings,
         "census": census,
-        "http_class": guarded_http_class(settings),
+        "handover": handover,
+        "http_class": guarded_http_class(settings, handover),
         "websocket_class": websocket_class,
         "openings": tuple(f"GET {path}?".encode() for path in websocket_class.endpoints),
     }

@@ -67,6 +67,7 @@ class Endpoint:
         *,
         limits: Limits,
         kept_headers: tuple[str, ...] = (),
+        sid_prefix: str = "",
         new_sid: Callable[[], str] = lambda: secrets.token_urlsafe(_SID_BYTES),
     ) -> None:
         self.path = path if path.endswith("/") else path + "/"
@@ -83,6 +84,7 @@ class Endpoint:
         self.proxies = Proxies(limits.trusted_proxies)
         self._open_handler = open_handler
         self._kept_headers = kept_headers
+        self._sid_prefix = sid_prefix
         self._new_sid = new_sid
         self._ceiling = limits.connection_ceiling()
         self._handshakes = TokenBucket(limits.handshakes_per_s, limits.handshakes_per_s, 0.0)
@@ -157,7 +159,7 @@ class Endpoint:
         self, carrier: Carrier, *, address: str, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> Connection:
         """Open a session on `carrier` that `refusal` let through: registry, handshake packet, heartbeat."""
-        sid = self._new_sid()
+        sid = self._sid_prefix + self._new_sid()
         connection = Connection(sid, limits=self.limits, wheel=self.wheel, carrier=carrier, on_close=self._forget)
         self.connections[sid] = connection
         CONNECTIONS_OPENED.inc()

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sensorcast.settings import Settings
 from sensorcast.transport.census import Network
+from sensorcast.transport.handover import Handover
 from sensorcast.transport.websocket import WebSocketCarrier
 
 _TOO_LARGE: Final = "Request head too large (settings header_max_bytes, header_max_count)."
@@ -38,6 +39,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     """uvicorn's httptools protocol with bounded requests. Bind settings with `guarded_http_class`."""
 
     settings: ClassVar[Settings]
+    handover: ClassVar[Handover | None] = None
+    """The way to the other workers; None when there are none."""
     network: Network | None = None
     """Where the connection is counted, when the doorkeeper has let it in."""
 
@@ -122,6 +125,20 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
+        if self.handover is not None:
+            head = self._upgrade_head()
+            destination = self.handover.destination(head)
+            if destination is not None:
+                self.handover.offer(self.transport, head, destination, self._upgrade_here)
+                return
+        self._upgrade_here()
+
+    def _upgrade_head(self) -> bytes:
+        """Write the head of the upgrade request again, as the one that takes the connection over reads it."""
+        lines = [b"%s: %s\r\n" % pair for pair in self.scope["headers"]]
+        return b"".join([self.scope["method"].encode(), b" ", self.url, b" HTTP/1.1\r\n", *lines, b"\r\n"])
+
+    def _upgrade_here(self) -> None:
         super().handle_websocket_upgrade()
         carrier = self.transport.get_protocol()
         if self.network is not None and isinstance(carrier, WebSocketCarrier):
@@ -149,6 +166,6 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
 
-def guarded_http_class(settings: Settings) -> type[GuardedHttpProtocol]:
+def guarded_http_class(settings: Settings, handover: Handover | None = None) -> type[GuardedHttpProtocol]:
     """Make the class to give to `uvicorn.Config(http=...)` for these settings."""
-    return type("BoundHttpProtocol", (GuardedHttpProtocol,), {"settings": settings})
+    return type("BoundHttpProtocol", (GuardedHttpProtocol,), {"settings": settings, "handover": handover})

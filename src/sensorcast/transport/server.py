@@ -49,10 +49,16 @@ class SocketServer:
         limits: Limits | None = None,
         kept_headers: tuple[str, ...] = (),
         grace_s: float = GRACE_S,
+        sid_prefix: str = "",
     ) -> None:
-        """`kept_headers`: names (lower case) of request headers that handlers will find in `socket.handshake`."""
+        """`kept_headers`: names (lower case) of request headers that handlers will find in `socket.handshake`.
+
+        `sid_prefix`: what every session id begins with, so that a process knows its own.
+        """
         self.namespaces: dict[str, Namespace] = {}
-        self.endpoint = Endpoint(path, self._open, limits=limits or Limits(), kept_headers=kept_headers)
+        self.endpoint = Endpoint(
+            path, self._open, limits=limits or Limits(), kept_headers=kept_headers, sid_prefix=sid_prefix
+        )
         self.requests = PollingRequests(self.endpoint)
         """ASGI application for the polling transport, to be routed at the path."""
         self.websocket_class: type[WebSocketCarrier] = websocket_class([self.endpoint])

@@ -16,6 +16,8 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from sensorcast.cluster.neighbours import Neighbours
+from sensorcast.cluster.worker import ALONE
 from sensorcast.quotas import Quotas
 from sensorcast.store import KeyStore, ReadingStore, RegistryStore, RevocationStore, SeriesStore
 from sensorcast.web import pages
@@ -50,6 +52,8 @@ class Sources:
     quotas: Quotas
     connections: ConnectionCount
     reasons: Reasons
+    neighbours: Neighbours = Neighbours(ALONE)
+    """The other workers of this node."""
     clock_s: Callable[[], float]
     """Seconds since 1970."""
 
@@ -67,15 +71,26 @@ def routes(sources: Sources) -> list[BaseRoute]:
         *Export(sources.store, access).routes(),
         *Charts(sources.store, access).routes(),
         *Credentials(sources.store, access, look=sources.look, clock_s=sources.clock_s).routes(),
-        *Operations(
-            access,
-            stats=sources.stats,
-            quotas=sources.quotas,
-            connections=sources.connections,
-            reasons=sources.reasons,
-        ).routes(),
+        *_operations(sources, access).routes(),
         *pages.routes(),
     ]
+
+
+def _operations(sources: Sources, access: Access) -> Operations:
+    return Operations(
+        access,
+        stats=sources.stats,
+        quotas=sources.quotas,
+        connections=sources.connections,
+        reasons=sources.reasons,
+        neighbours=sources.neighbours,
+    )
+
+
+def private_application(sources: Sources) -> ASGIApp:
+    """Give what the other workers of this machine may ask, as an ASGI application."""
+    access = Access(sources.authenticator, sources.quotas, sources.clock_s)
+    return Starlette(routes=_operations(sources, access).private_routes())
 
 
 def application(sources: Sources) -> ASGIApp:
@@ -83,4 +98,4 @@ def application(sources: Sources) -> ASGIApp:
     return SecurityHeaders(DotIds(Starlette(routes=routes(sources), exception_handlers=HANDLERS)))
 
 
-__all__ = ["Sources", "application", "routes"]
+__all__ = ["Sources", "application", "private_application", "routes"]

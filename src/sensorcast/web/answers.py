@@ -47,9 +47,16 @@ class Usage(Answer, frozen=True):
     refused: int
     subscriptions: int
 
+    def __add__(self, other: Usage) -> Usage:
+        """Add what it took of another worker."""
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__})
+
 
 class Stats(Answer, frozen=True):
-    """What this node holds for the organization now."""
+    """What this node holds for the organization now.
+
+    Where a node is several workers, `connections` and `usage` are those of all, the rest of the one that was asked.
+    """
 
     buffered_readings: int
     cached_units: int
@@ -57,6 +64,11 @@ class Stats(Answer, frozen=True):
     connections: int
     usage: Usage
     flush: Flush
+
+    def with_use_of(self, other: Stats) -> Stats:
+        """Add the use that the organization makes of another worker."""
+        connections = self.connections + other.connections
+        return msgspec.structs.replace(self, connections=connections, usage=self.usage + other.usage)
 
 
 class Health(Answer, frozen=True):

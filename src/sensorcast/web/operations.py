@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
+from urllib.parse import quote
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from sensorcast import __version__, metrics
 from sensorcast.broadcaster import ServiceStats
-from sensorcast.model import Identity
+from sensorcast.cluster.neighbours import Neighbours
 from sensorcast.quotas import Quotas
 from sensorcast.web import answers
 from sensorcast.web.access import Access
@@ -28,7 +30,7 @@ _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Reasons = Callable[[], Awaitable[Sequence[str]]]
 """Why the server cannot do its work now; empty when it can."""
-ConnectionCount = Callable[[Identity], int]
+ConnectionCount = Callable[[str], int]
 """How many connections of the organization are open on this node."""
 
 
@@ -51,12 +53,14 @@ class Operations:
         quotas: Quotas,
         connections: ConnectionCount,
         reasons: Reasons,
+        neighbours: Neighbours,
     ) -> None:
         self._access = access
         self._stats = stats
         self._quotas = quotas
         self._connections = connections
         self._reasons = reasons
+        self._neighbours = neighbours
 
     def routes(self) -> list[Route]:
         """Give the routes to mount."""
@@ -67,28 +71,42 @@ class Operations:
             Route(METRICS_PATH, self.metrics),
         ]
 
+    def private_routes(self) -> list[Route]:
+        """Give what other workers of this machine ask of this one; never to be mounted where anybody else can ask."""
+        return [
+            Route(f"{STATS_PATH}/{{organization_id}}", self._own_stats),
+            Route(METRICS_PATH, self._own_metrics),
+        ]
+
     async def stats(self, request: Request) -> Response:
-        """Answer what this node holds for the organization of an admin or owner."""
-        identity = await self._access.operator(request)
-        held = self._stats.get_stats(identity.organization_id)
-        used = self._quotas.usage(identity.organization_id)
-        return answers.json_response(
-            answers.Stats(
-                buffered_readings=held.buffered_readings,
-                cached_units=held.cached_units,
-                buffer_keys=held.buffer_keys,
-                connections=self._connections(identity),
-                usage=answers.Usage(
-                    requests=used.requests,
-                    readings=used.readings,
-                    outbound_bytes=used.outbound_bytes,
-                    refused=used.refused,
-                    subscriptions=used.subscriptions,
-                ),
-                flush=answers.Flush(
-                    readings=held.flush.readings, units=held.flush.units, duration_ms=held.flush.duration_ms
-                ),
-            )
+        """Answer what this node holds for the organization of an admin or owner; connections and use of all workers."""
+        organization_id = (await self._access.operator(request)).organization_id
+        total = self._held(organization_id)
+        for body in (await self._neighbours.ask(f"{STATS_PATH}/{quote(organization_id)}")).values():
+            total = total.with_use_of(msgspec.json.decode(body, type=answers.Stats))
+        return answers.json_response(total)
+
+    async def _own_stats(self, request: Request) -> Response:
+        return answers.json_response(self._held(request.path_params["organization_id"]))
+
+    def _held(self, organization_id: str) -> answers.Stats:
+        held = self._stats.get_stats(organization_id)
+        used = self._quotas.usage(organization_id)
+        return answers.Stats(
+            buffered_readings=held.buffered_readings,
+            cached_units=held.cached_units,
+            buffer_keys=held.buffer_keys,
+            connections=self._connections(organization_id),
+            usage=answers.Usage(
+                requests=used.requests,
+                readings=used.readings,
+                outbound_bytes=used.outbound_bytes,
+                refused=used.refused,
+                subscriptions=used.subscriptions,
+            ),
+            flush=answers.Flush(
+                readings=held.flush.readings, units=held.flush.units, duration_ms=held.flush.duration_ms
+            ),
         )
 
     async def health(self, _: Request) -> Response:
@@ -103,5 +121,14 @@ class Operations:
         )
 
     async def metrics(self, _: Request) -> Response:
-        """Answer every metric in the Prometheus text format."""
+        """Answer every metric in the Prometheus text format, of all workers where there are several."""
+        pages = await self._neighbours.ask(METRICS_PATH)
+        metrics.WORKERS_ANSWERED.set(1 + len(pages))
+        page = metrics.render()
+        worker = self._neighbours.worker
+        if worker.count > 1:
+            page = metrics.merge({worker.index: page, **pages})
+        return Response(page, headers={"Content-Type": _METRICS_TYPE})
+
+    async def _own_metrics(self, _: Request) -> Response:
         return Response(metrics.render(), headers={"Content-Type": _METRICS_TYPE})
