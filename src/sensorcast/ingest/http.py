@@ -11,7 +11,7 @@ import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -125,11 +125,14 @@ class IngestEndpoint:
     async def _decode(self, body: bytes, organization_id: str) -> list[Reading | InvalidReading]:
         """Decode a body, a large one in slices between which everything else on the loop gets its turn."""
         now_us = int(self._clock() * 1_000_000)
+        decode = partial(readings_json.decode, organization_id=organization_id, now_us=now_us, settings=self._settings)
+        if slices.is_small(body):
+            return decode(body)
         items: list[Reading | InvalidReading] = []
-        for part in slices.split(body, self._settings):
-            if items:
-                await asyncio.sleep(0)
-            items += readings_json.decode(part, organization_id=organization_id, now_us=now_us, settings=self._settings)
+        for part in await asyncio.to_thread(slices.split, body, self._settings):
+            # What could not be split is wrong somewhere and may take long; a thread at least takes turns with the loop.
+            items += decode(part) if slices.is_small(part) else await asyncio.to_thread(decode, part)
+            await asyncio.sleep(0)
         return items
 
     def _check_rate(self, key: ApiKey) -> None:
