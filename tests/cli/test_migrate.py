@@ -12,6 +12,7 @@ from sensorcast.cli import main
 from sensorcast.settings import Settings
 from sensorcast.store.postgres import PostgresStore
 from sensorcast.store.sqlite import SqliteStore
+from tests.contracts.registry import unit
 from tests.contracts.store import history
 from tests.readings import series
 from tests.support.postgres import PostgresServer
@@ -28,6 +29,7 @@ def filled(data: Path, count: int) -> str:
         store = SqliteStore(data / DATABASE_NAME, Settings())
         await store.open()
         await store.append(series(count))
+        await store.put_entry(unit(name="Fridge"))
         await store.close()
 
     asyncio.run(fill())
@@ -44,9 +46,9 @@ def test_a_new_database_is_made_and_an_old_one_left_as_it_is(tmp_path: Path) -> 
 def test_a_move_says_what_it_has_moved_and_again_that_it_was_there(tmp_path: Path, postgres: PostgresServer) -> None:
     data, url = filled(tmp_path, 30), asyncio.run(postgres.new_database())
     first = run("--from-sqlite", "--data", data, "--database-url", url)
-    assert "moved 30 readings and 0 keys; 0 readings were there already, 0 are there" in first.output
+    assert "moved 30 readings, 0 keys and 2 entries of the registry; 0 readings were there already" in first.output
     again = run("--from-sqlite", "--data", data, "--database-url", url)
-    assert "moved 0 readings and 0 keys; 30 readings were there already" in again.output
+    assert "moved 0 readings, 0 keys and 0 entries of the registry; 30 readings were there" in again.output
 
     async def found() -> int:
         store = PostgresStore(url, Settings())

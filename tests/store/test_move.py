@@ -8,19 +8,29 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sensorcast.model import ApiKey, Reading, Revocation, RevocationKind
+from sensorcast.errors import ConfigurationError
+from sensorcast.model import ApiKey, Reading, Revocation, RevocationKind, Unit
 from sensorcast.settings import Settings
 from sensorcast.store import move as move_module
 from sensorcast.store.move import Moved, move
 from sensorcast.store.postgres import PostgresStore
 from sensorcast.store.sqlite import SqliteStore
 from sensorcast.store.sqlite_source import SqliteSource
+from tests.contracts.registry import device, organization, site, unit
 from tests.contracts.store import FULL, history
 from tests.readings import T0_US, reading, series
 from tests.support.postgres import PostgresServer
 
 KEY = ApiKey(key_id="k1", organization_id="acme", name="gateway", secret_sha256="ab" * 32, created_at_us=T0_US)
 EVERYTHING = [*series(40), *series(40, "u2"), *series(40, org="other"), msgspec.structs.replace(FULL, unit_id="u3")]
+
+NAMED = organization(name="Acme")
+ENTRIES = [
+    site(),
+    *(unit(f"u{number}", site_id="s1") for number in range(8)),
+    unit("u1", "other"),
+    device(unit_id="u1"),
+]
 
 
 @pytest.fixture
@@ -29,6 +39,8 @@ async def path(tmp_path: Path) -> Path:
     await store.open()
     await store.append(EVERYTHING)
     await store.revoke(Revocation(organization_id="acme", kind=RevocationKind.USER, subject="ada", revoked_at_us=1))
+    await store.put_entry(NAMED)
+    await store.add_missing(ENTRIES)
     await store.create_key(KEY)
     await store.close()
     return tmp_path / "readings.db"
@@ -62,7 +74,7 @@ async def everything(store: PostgresStore) -> list[Reading]:
 
 
 async def test_everything_arrives_as_it_was(path: Path, target: PostgresStore) -> None:
-    assert await moved(path, target) == Moved(stored=len(EVERYTHING), keys=1)
+    assert await moved(path, target) == Moved(stored=len(EVERYTHING), keys=1, entries=len(ENTRIES) + 2)
     assert await everything(target) == EVERYTHING
     assert await target.find_key("k1") == KEY
     assert [each.subject for each in await target.list_revocations("acme")] == ["ada"]
@@ -86,3 +98,26 @@ async def test_a_reading_that_is_there_with_other_values_is_counted_and_left(pat
     found = await moved(path, target)
     assert (found.conflicts, found.duplicates, found.stored) == (1, 1, len(EVERYTHING) - 2)
     assert (await history(target))[-1] == other
+
+
+async def test_the_registry_arrives_and_what_the_target_says_stays(
+    path: Path, target: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(move_module, "_PAGE_ENTRIES", 3)
+    mine = unit("u1", name="mine")
+    await target.put_entry(mine)
+    assert (await moved(path, target)).entries == len(ENTRIES) + 2 - 2
+    assert await target.list_organizations(after=None, limit=9) == [organization(), organization("other")]
+    assert await target.find_entry(Unit, "acme", "u1") == mine
+    for entry in (ENTRIES[0], ENTRIES[3], *ENTRIES[-2:]):
+        assert await target.find_entry(type(entry), entry.organization_id, entry.entry_id) == entry
+
+
+async def test_a_registry_too_large_for_the_target_is_refused_by_its_setting(
+    path: Path, postgres: PostgresServer
+) -> None:
+    small = PostgresStore(await postgres.new_database(), Settings(registry_units_max=7))
+    await small.open()
+    with pytest.raises(ConfigurationError, match="registry_units_max"):
+        await moved(path, small)
+    await small.close()

@@ -35,8 +35,8 @@ def migrate(from_sqlite: bool, **flags: Any) -> None:
         raise ConfigurationError("say where to: --database-url postgresql://user@host/name")
     moved = asyncio.run(_move(chosen))
     click.echo(
-        f"moved {moved.stored} readings and {moved.keys} keys; {moved.before + moved.duplicates} readings were there "
-        f"already, {moved.conflicts} are there with other values"
+        f"moved {moved.stored} readings, {moved.keys} keys and {moved.entries} entries of the registry; "
+        f"{moved.before + moved.duplicates} readings were there already, {moved.conflicts} are there with other values"
     )
 
 

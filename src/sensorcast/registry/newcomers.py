@@ -10,7 +10,7 @@ they are dropped. Metric: `sensorcast_registry_skipped{reason}`; an organization
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -21,6 +21,7 @@ from sensorcast.metrics import REGISTRY_ADDED, REGISTRY_SKIPPED
 from sensorcast.model import Device, Unit
 from sensorcast.registry.known import Kind, Known
 from sensorcast.store import RegistryStore
+from sensorcast.store.missing import missing_in
 
 _WAITING_MAX: Final = 50_000
 """Entries that wait to be registered, about 20 MiB: a large fleet on its first day, or after a restart."""
@@ -78,7 +79,7 @@ class Newcomers:
         elif len(self._waiting) >= _WAITING_MAX:
             REGISTRY_SKIPPED.labels("queue").inc()
         else:
-            self._waiting[_Key(type(entry), entry.organization_id, entry.entry_id)] = _Newcomer(entry, known)
+            self._waiting[_key(entry)] = _Newcomer(entry, known)
             self._arrived.set()
 
     async def _work(self) -> None:
@@ -102,30 +103,24 @@ class Newcomers:
         else:
             REGISTRY_SKIPPED.labels("full").inc(sum(key.kind in each.known.full for key, each in taken.items()))
 
-    async def _register(self, newcomers: dict[_Key, _Newcomer]) -> None:
+    async def _register(self, newcomers: Mapping[_Key, _Newcomer]) -> None:
         # Looked for first: after a restart most of them are there, and the writer has other things to do.
         missing = await self._missing(newcomers)
-        added = await self._store.add_missing([newcomers[key].entry for key in missing]) if missing else 0
+        added = await self._store.add_missing([each.entry for each in missing.values()]) if missing else 0
         REGISTRY_ADDED.inc(added)
         # Fewer were added when there was no room, or when another node was faster.
-        left_out = await self._missing(missing) if added < len(missing) else []
-        for key in newcomers.keys() - set(left_out):
-            newcomers[key].known.confirm(newcomers[key].entry)
-        for key in left_out:
-            newcomers[key].known.full.add(key.kind)
-            self._name(key.kind, key.organization_id)
+        left_out = await self._missing(missing) if added < len(missing) else {}
+        for key, each in newcomers.items():
+            if key in left_out:
+                each.known.full.add(key.kind)
+                self._name(key.kind, key.organization_id)
+            else:
+                each.known.confirm(each.entry)
 
-    async def _missing(self, keys: Iterable[_Key]) -> Sequence[_Key]:
+    async def _missing(self, newcomers: Mapping[_Key, _Newcomer]) -> dict[_Key, _Newcomer]:
         """Give those that the registry does not have."""
-        groups: dict[tuple[Kind, str], list[_Key]] = {}
-        for key in keys:
-            groups.setdefault((key.kind, key.organization_id), []).append(key)
-        missing: list[_Key] = []
-        for (kind, organization_id), group in groups.items():
-            found = await self._store.find_entries(kind, organization_id, [key.entry_id for key in group])
-            there = {entry.entry_id for entry in found}
-            missing += [key for key in group if key.entry_id not in there]
-        return missing
+        missing = await missing_in(self._store, [each.entry for each in newcomers.values()])
+        return {key: newcomers[key] for key in map(_key, missing)}
 
     def _name(self, kind: Kind, organization_id: str) -> None:
         """Say once that an organization has all it may."""
@@ -134,3 +129,7 @@ class Newcomers:
                 self._named.clear()
             self._named.add((kind, organization_id))
             _log.warning("registry_full", organization=organization_id, setting=_SETTINGS[kind])
+
+
+def _key(entry: Unit | Device) -> _Key:
+    return _Key(type(entry), entry.organization_id, entry.entry_id)

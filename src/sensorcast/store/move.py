@@ -1,7 +1,8 @@
 """The move of a whole SQLite database into PostgreSQL, which can be interrupted and taken up again.
 
-Owns the order: revocations, keys, then readings in pages. The invariant: after every page the target knows how far the
-move has come, and a page moved twice is stored once, so an interruption at any moment costs one page of work.
+Owns the order: registry, revocations, keys, then readings in pages. The invariant: after every page the target knows
+how far the move has come, and a page moved twice is stored once, so an interruption at any moment costs one page of
+work.
 """
 
 from __future__ import annotations
@@ -13,12 +14,18 @@ from typing import Any, Final
 
 import msgspec
 
+from sensorcast.errors import ConfigurationError
 from sensorcast.model import Verdict
+from sensorcast.store.missing import missing_in
 from sensorcast.store.postgres import PostgresStore
+from sensorcast.store.registry_rows import KINDS, SETTINGS
 from sensorcast.store.sqlite_source import START, Place, SqliteSource
 
 PAGE_READINGS: Final = 5_000
 """Readings of one page: one group of the writer."""
+
+_PAGE_ENTRIES: Final = 1_000
+"""Entries of the registry in one transaction."""
 
 _FIND: Final = "SELECT unit_no, recorded_at_us, device_id, readings FROM moves WHERE source = $1"
 _NOTE: Final = (
@@ -36,16 +43,20 @@ class Moved(msgspec.Struct):
     duplicates: int = 0
     conflicts: int = 0
     keys: int = 0
+    entries: int = 0
 
 
 async def move(source: SqliteSource, target: PostgresStore, *, on_page: Callable[[int, int], None]) -> Moved:
     """Move everything; `on_page` gets how many readings are done and how many there are.
 
-    Raises `Unavailable` or `StorageFull` when the target takes no more; calling again goes on from there.
+    Raises `Unavailable` or `StorageFull` when the target takes no more, `ConfigurationError` when it may not have as
+    many entries in its registry; calling again goes on from there.
     """
     total = await asyncio.to_thread(source.count)
     place, before = await _found(target, source.name)
-    moved = Moved(before=before, keys=await _move_credentials(source, target))
+    # The registry first: a key makes its organization known, by nothing but its id.
+    entries = await _move_registry(source, target)
+    moved = Moved(before=before, keys=await _move_credentials(source, target), entries=entries)
     done = before
     on_page(done, total)
     following = asyncio.create_task(asyncio.to_thread(source.page, place, PAGE_READINGS))
@@ -70,6 +81,20 @@ async def _found(target: PostgresStore, name: str) -> tuple[Place, int]:
 
 async def _note(row: tuple[Any, ...], connection: Any) -> None:
     await connection.execute(_NOTE, *row)
+
+
+async def _move_registry(source: SqliteSource, target: PostgresStore) -> int:
+    added, behind = 0, None
+    while page := await asyncio.to_thread(source.entries, behind, _PAGE_ENTRIES):
+        added += await target.add_missing(page)
+        if left_out := await missing_in(target, page):
+            kind = KINDS[type(left_out[0])]
+            raise ConfigurationError(
+                f"{left_out[0].organization_id} has more {kind}s than it may (setting {SETTINGS[kind]})",
+                hint="Raise the setting and move again.",
+            )
+        behind = page[-1]
+    return added
 
 
 async def _move_credentials(source: SqliteSource, target: PostgresStore) -> int:

@@ -19,7 +19,8 @@ COLUMNS: Final = "kind, organization_id, entry_id, name, site_id, unit_id, area,
 
 KINDS: Final[Mapping[type[Any], str]] = {Organization: "organization", Site: "site", Unit: "unit", Device: "device"}
 
-_SETTINGS: Final = {"site": "registry_sites_max", "unit": "registry_units_max", "device": "registry_devices_max"}
+SETTINGS: Final = {"site": "registry_sites_max", "unit": "registry_units_max", "device": "registry_devices_max"}
+"""Which setting bounds a kind."""
 
 _METADATA: Final = msgspec.json.Decoder(dict[str, str | int | float | bool])
 
@@ -97,12 +98,12 @@ def oldest_us(kinds: Mapping[str, Mapping[str, Row]]) -> int:
 
 def bound(kind: str, settings: Settings) -> int:
     """Give how many entries of a kind one organization may have."""
-    return int(getattr(settings, _SETTINGS[kind])) if kind in _SETTINGS else 1
+    return int(getattr(settings, SETTINGS[kind])) if kind in SETTINGS else 1
 
 
 def refusal(kind: str, settings: Settings) -> InvalidRequest:
     """Say that an organization has as many entries of a kind as it may have."""
     return InvalidRequest(
-        f"an organization has {bound(kind, settings)} {kind}s at most in the registry (setting {_SETTINGS[kind]})",
+        f"an organization has {bound(kind, settings)} {kind}s at most in the registry (setting {SETTINGS[kind]})",
         hint="Remove what is no longer used, or raise the setting.",
     )

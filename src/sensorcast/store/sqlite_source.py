@@ -12,8 +12,11 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from sensorcast.errors import ConfigurationError
-from sensorcast.model import ApiKey, Reading, Revocation
+from sensorcast.model import ApiKey, Entry, Reading, Revocation
 from sensorcast.store import sqlite_credentials as credentials
+from sensorcast.store import sqlite_registry as registry
+from sensorcast.store.registry_rows import from_row as from_entry_row
+from sensorcast.store.registry_rows import to_row
 from sensorcast.store.sqlite_file import open_failure, open_writer
 from sensorcast.store.sqlite_rows import SELECT_READING, from_row
 
@@ -64,6 +67,11 @@ class SqliteSource:
         if not readings:
             return behind, readings
         return Place(rows[-1][-1], readings[-1].recorded_at_us, readings[-1].device_id or ""), readings
+
+    def entries(self, behind: Entry | None, limit: int) -> list[Entry]:
+        """Give the next entries of the registry behind one of them, of all organizations."""
+        place = ("", "", "") if behind is None else to_row(behind)[:3]
+        return [from_entry_row(row) for row in registry.list_everything(self._connection, place, limit)]
 
     def keys(self) -> list[ApiKey]:
         """Every API key, of all organizations."""
