@@ -245,7 +245,16 @@ class _WorkerServer(_Server):
 
     async def _listen_to_neighbours(self) -> None:
         """Answer the other workers before the first client comes, because it may be theirs."""
-        config = uvicorn.Config(self._application.private, ws="none", lifespan="off", log_config=None, access_log=False)
+        config = uvicorn.Config(
+            self._application.private,
+            interface="asgi3",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
         config.load()
         http_class = guarded_http_class(self._settings)
         path = self._application.worker.http_path(self._application.worker.index)
