@@ -78,6 +78,14 @@ export class Server {
     return `${this.url}${path}#token=${await this.token(org, options)}`;
   }
 
+  /** Register something of an organization, as its admin: `put("acme", "sites/harbour", {name: "Harbour"})`. */
+  async put(org, path, body) {
+    const answer = await fetch(`${this.url}/api/orgs/${org}/${path}`, {
+      method: "PUT", headers: { Authorization: `Bearer ${await this.token(org, { role: "admin" })}`, "Content-Type": "application/json" }, body: JSON.stringify(body),
+    });
+    if (!answer.ok) throw new Error(await answer.text());
+  }
+
   /** Send readings for an organization; give the ids they got. */
   async post(org, ...readings) {
     if (!this.keys.has(org)) this.keys.set(org, await this.cli("keys", "create", "--org", org));

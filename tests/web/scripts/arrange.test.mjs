@@ -40,6 +40,18 @@ test("a search wants every word, a filter one of its states", () => {
   assert.deepEqual(grouped(units, { search: "nothing" }), []);
 });
 
+test("sites are in the order of their names, and two of one name stay two", () => {
+  const fleet = new Fleet();
+  const registered = [["u1", "s-1"], ["u2", "s-2"], ["u3", "s-3"], ["u4", null]].map(([unitId, siteId]) => ({ unitId, siteId, name: "", area: "Cellar", latest: null }));
+  fleet.takeRegistry(registered, [{ siteId: "s-1", name: "Pier" }, { siteId: "s-2", name: "Harbour" }, { siteId: "s-3", name: "Harbour" }]);
+  for (const { unitId } of registered) fleet.takeBatch(unitId, [reading(0)], START_MS);
+  const groups = grouped(fleet.units.values(), { sort: "name" });
+  assert.deepEqual(names(groups), [["No site", "u4"], ["Harbour", "u2"], ["Harbour", "u3"], ["Pier", "u1"]]);
+  const { items } = laidOut(groups, { columns: 1, unitWidth: 1, unitHeight: 1, gap: 0, headHeight: 1, left: 0 });
+  assert.equal(new Set(items.map(({ key }) => key)).size, items.length);
+  assert.equal(matches(fleet.units.get("u1"), "pier cellar"), true);
+});
+
 test("units are laid out in columns below their heading, and only near ones are given", () => {
   const shape = { columns: 2, unitWidth: 100, unitHeight: 40, gap: 10, headHeight: 30, left: 5 };
   const { items, height } = laidOut(grouped(fleetOf(["a.1"], ["a.2"], ["a.3"]), { sort: "name" }), shape);

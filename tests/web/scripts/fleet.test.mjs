@@ -51,6 +51,28 @@ test("a unit is at the site that its newest reading names", () => {
   assert.equal(fleet.units.get("u").site, "airport");
 });
 
+const unit = (unitId, more = {}) => ({ unitId, name: "", siteId: null, area: "", metadata: {}, latest: null, ...more });
+
+test("what is registered goes before what readings and ids say", () => {
+  const fleet = new Fleet();
+  fleet.takeLatest([reading(0, { unitId: "pier.u-1", siteId: "airport" }), reading(0, { unitId: "pier.u-2" })], now);
+  fleet.takeRegistry([unit("pier.u-1", { name: "Walk-in", siteId: "s-1", area: "Kitchen" }), unit("pier.u-2")], [{ siteId: "s-1", name: "Harbour" }]);
+  const [one, two] = fleet.units.values();
+  assert.deepEqual([one.name, one.isNamed, one.site, one.siteName, one.area], ["Walk-in", true, "s-1", "Harbour", "Kitchen"]);
+  assert.deepEqual([two.name, two.isNamed, two.site, two.siteName, two.area], ["u-2", false, "pier", "pier", ""]);
+  fleet.takeRegistry([], []);
+  assert.deepEqual([one.name, one.site, one.siteName], ["pier.u-1", "airport", "airport"]);
+});
+
+test("registered units without a reading are awaited until their first", () => {
+  const fleet = new Fleet();
+  fleet.takeRegistry([unit("__proto__", { name: "Odd" }), unit("b"), unit("c", { latest: reading(0) })], []);
+  assert.equal(fleet.awaited.size, 2);
+  fleet.takeBatch("__proto__", [reading(0)], now);
+  assert.equal(fleet.awaited.size, 1);
+  assert.equal(fleet.units.get("__proto__").name, "Odd");
+});
+
 test("the interval follows a faster device at once and a slower one gradually", () => {
   const fleet = new Fleet();
   for (const second of [0, 5, 10, 310]) fleet.takeBatch("u", [reading(second)], now);

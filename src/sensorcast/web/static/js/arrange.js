@@ -25,9 +25,9 @@ export const SORTS = {
   oldest: { label: "Oldest data", compare: byNumber((unit) => unit.recordedAtMs, 1), flat: true },
 };
 
-/** Whether a unit matches a search: every word is somewhere in its id or device. */
+/** Whether a unit matches a search: every word is somewhere in its id, name, site, area or device. */
 export function matches(unit, search) {
-  const text = `${unit.id} ${unit.latest.deviceId ?? ""}`.toLowerCase();
+  const text = `${unit.id} ${unit.name} ${unit.siteName} ${unit.area} ${unit.latest.deviceId ?? ""}`.toLowerCase();
   return search.toLowerCase().split(/\s+/).every((word) => text.includes(word));
 }
 
@@ -39,7 +39,13 @@ export function grouped(units, { search = "", states = null, sort = "attention" 
   const groups = sort === "attention" ? attentionGroup(chosen) : [];
   const rest = groups.length ? chosen.filter((unit) => unit.health.state === "ok" || unit.health.state === "late") : chosen;
   const sites = Map.groupBy ? Map.groupBy(rest, (unit) => unit.site) : groupBySite(rest);
-  return [...groups, ...[...sites].sort(([a], [b]) => byText(a, b)).map(([site, members]) => ({ title: site || "No site", units: members }))];
+  return [...groups, ...[...sites].map(siteGroup).sort((a, b) => byText(a.order, b.order))];
+}
+
+/** Units without a site come first, then sites by their names; two of one name stay two. */
+function siteGroup([site, units]) {
+  const title = units[0].siteName;
+  return { key: site, title: title || "No site", order: `${title.toLowerCase()} ${site}`, units };
 }
 
 function attentionGroup(units) {
@@ -61,8 +67,8 @@ function groupBySite(units) {
 export function laidOut(groups, { columns, unitWidth, unitHeight, gap, headHeight, left }) {
   const items = [];
   let y = 0;
-  for (const { title, units, mixed = false } of groups) {
-    items.push({ key: `group ${title}`, group: { title, units }, x: 0, y, height: headHeight });
+  for (const { key = null, title, units, mixed = false } of groups) {
+    items.push({ key: key === null ? `all ${title}` : `site ${key} ${title}`, group: { title, units }, x: 0, y, height: headHeight });
     y += headHeight;
     units.forEach((unit, index) => {
       const column = index % columns;

@@ -23,14 +23,17 @@ export class Card {
     this.state.setAttribute("class", "icon state-icon");
     this.state.setAttribute("role", "img");
     this.state.removeAttribute("aria-hidden");
-    this.site = el("span", { class: "site", text: unit.site });
-    this.name = el("span", { class: "name", text: unit.name, title: unit.id });
+    this.site = el("span", { class: "site" });
+    this.label = el("span");
+    this.name = el("span", { class: "name", title: unit.id }, this.label);
+    this.id = el("span", { class: "id", text: unit.id });
+    this.names = el("span", { class: "names" }, this.name, this.id);
     this.age = el("span", { class: "age" });
     this.figure = el("span");
     this.value = el("span", { class: "value" }, this.figure, el("small", { text: measureOf(unit.primary).unit }));
     this.canvas = el("canvas", { "aria-hidden": "true" });
     this.canvas.card = this;
-    this.site.hidden = !withSite || unit.site === "";
+    this.withSite = withSite;
     this.humidity = fact("humidity", "Humidity");
     this.battery = fact("battery", "Battery");
     this.signal = fact("signal", "Signal");
@@ -45,7 +48,7 @@ export class Card {
   tileParts() {
     this.foot = el("span", { class: "foot" }, this.facts, this.reason, this.site);
     return [
-      el("span", { class: "head" }, this.state, this.name, this.age),
+      el("span", { class: "head" }, this.state, this.names, this.age),
       this.value,
       el("span", { class: "spark" }, this.canvas),
       this.foot,
@@ -54,7 +57,7 @@ export class Card {
 
   rowParts() {
     this.name.append(this.site);
-    return [this.state, this.name, this.value, el("span", { class: "spark" }, this.canvas), this.reason, this.facts, this.age];
+    return [this.state, this.names, this.value, el("span", { class: "spark" }, this.canvas), this.reason, this.facts, this.age];
   }
 
   remove() {
@@ -71,6 +74,10 @@ export class Card {
       setIcon(this.state, state);
       this.state.setAttribute("aria-label", STATE_LABELS[state]);
     }
+    setText(this.label, unit.name);
+    setText(this.site, unit.siteName);
+    this.site.hidden = !this.withSite || unit.site === "";
+    this.id.hidden = !unit.isNamed;
     setText(this.figure, number(unit.value, measureOf(unit.primary).digits));
     setText(this.age, ageText(nowMs - unit.recordedAtMs));
     setText(this.reason, reasons.join(", "));

@@ -10,6 +10,7 @@ import { deviationOf } from "./usual.js";
 const FIRST_INTERVAL_MS = 60_000; // believed until two readings of a unit were seen
 const LONGEST_INTERVAL_MS = 3_600_000;
 const SITE_SEPARATOR = /^([^.:]+)[.:](.+)$/;
+const UNREGISTERED = { name: "", siteId: null, area: "" };
 
 /** Give the measure a unit is mainly about: its temperature, else its humidity, else its first metric. */
 export function primaryOf(reading) {
@@ -44,7 +45,7 @@ export function placeOf(unitId, siteId = null) {
 class Unit {
   constructor(id, reading) {
     this.id = id;
-    this.moveTo(reading.siteId ?? null);
+    this.measuredAt = reading.siteId ?? null;
     this.latest = reading;
     this.recordedAtMs = Date.parse(reading.recordedAt);
     this.primary = primaryOf(reading);
@@ -58,9 +59,14 @@ class Unit {
     this.health = { state: "ok", reasons: [] };
   }
 
-  /** Take the unit to be at a site, or where its id says when that is null. */
-  moveTo(siteId) {
-    Object.assign(this, placeOf(this.id, siteId));
+  /** Call the unit, and take it to be, as it is registered; else as its readings say, else as its id says. */
+  describe({ name, siteId, area }, siteNames) {
+    const place = placeOf(this.id, siteId ?? this.measuredAt);
+    this.site = place.site;
+    this.siteName = siteNames.get(place.site) || place.site;
+    this.name = name || place.name;
+    this.isNamed = name !== "";
+    this.area = area;
     this.sortKey = this.name.toLowerCase().replace(/\d+/g, (digits) => digits.padStart(8, "0")); // 2 before 10
   }
 
@@ -90,7 +96,23 @@ export class Fleet {
   constructor() {
     this.units = new Map();
     this.newestMs = Number.NEGATIVE_INFINITY;
-    this.moves = 0; // how often a unit turned out to be at another site
+    this.moves = 0; // how often units turned out to have another name or site
+    this.registered = new Map();
+    this.siteNames = new Map();
+    this.awaited = new Set(); // registered units that have not measured yet
+  }
+
+  /** Take all units and sites that are registered. */
+  takeRegistry(units, sites) {
+    this.registered = new Map(units.map((unit) => [unit.unitId, unit]));
+    this.siteNames = new Map(sites.map((site) => [site.siteId, site.name]));
+    this.awaited = new Set(units.filter((unit) => unit.latest === null && !this.units.has(unit.unitId)).map((unit) => unit.unitId));
+    for (const unit of this.units.values()) this.describe(unit);
+    this.moves += 1;
+  }
+
+  describe(unit) {
+    unit.describe(this.registered.get(unit.id) ?? UNREGISTERED, this.siteNames);
   }
 
   /** Take a batch that arrived now; give the unit it belongs to. */
@@ -114,8 +136,9 @@ export class Fleet {
     for (const reading of readings) {
       const unit = this.units.get(reading.unitId) ?? this.add(reading.unitId, reading);
       unit.take(reading);
-      if (reading.siteId && reading.siteId !== unit.site) {
-        unit.moveTo(reading.siteId);
+      if (reading.siteId && reading.siteId !== unit.measuredAt) {
+        unit.measuredAt = reading.siteId;
+        this.describe(unit);
         this.moves += 1;
       }
       this.newestMs = Math.max(this.newestMs, Math.min(unit.recordedAtMs, nowMs));
@@ -124,6 +147,8 @@ export class Fleet {
 
   add(unitId, reading) {
     const unit = new Unit(unitId, reading);
+    this.describe(unit);
+    this.awaited.delete(unitId);
     this.units.set(unitId, unit);
     return unit;
   }

@@ -121,7 +121,8 @@ export class FleetView {
     sites.delete("");
     const places = sites.size ? ` at ${count(sites.size, "site")}` : "";
     const from = isConnected ? "live" : `as of ${clock(this.nowMs)}, not connected`;
-    setText(this.subline, all ? `${count(all, "unit")}${places}, ${from}` : "Units appear here with their first reading.");
+    const awaited = this.fleet.awaited.size ? `; ${this.fleet.awaited.size.toLocaleString("en")} more registered, not heard of yet` : "";
+    setText(this.subline, all ? `${count(all, "unit")}${places}, ${from}${awaited}` : "Units appear here with their first reading.");
     for (const state of STATES) {
       setText(this.countButtons[state].number, counts[state].toLocaleString("en"));
       this.countButtons[state].button.dataset.count = counts[state];

@@ -12,11 +12,13 @@ import { LoginView } from "./login_view.js";
 import { OperationsView } from "./operations_view.js";
 import { applyTheme, chosenTheme, readPalette, THEMES } from "./palette.js";
 import { queryOf, rangeOf } from "./range.js";
+import { Registry } from "./registry.js";
 import { claimsOf, forgetToken, keepToken, takeToken } from "./session.js";
 import { UnitView } from "./unit_view.js";
 
 const GATHER_MS = 80; // batches of one flush arrive within this; they are painted together
 const CHECK_MS = 1_000;
+const REGISTERED_MS = 2_000; // a unit is registered after its first reading; a little later its names are there
 const ORGANIZATION_KEY = "sensorcast.organization";
 const OPERATORS = new Set(["owner", "admin"]);
 
@@ -43,6 +45,10 @@ class Session {
     this.counts = this.fleet.check(0);
     this.dirty = new Set();
     this.loader = new Loader(this.api, () => this.repaint(null));
+    this.registry = new Registry(this.api, (units, sites) => {
+      this.fleet.takeRegistry(units, sites);
+      this.repaint(null);
+    });
     this.connects = 0;
     this.lostAtMs = null;
     this.live = new Live({
@@ -84,6 +90,7 @@ class Session {
     if (!known) {
       this.loader.want([unit]);
       this.live.askSites();
+      this.registry.want(REGISTERED_MS);
     }
     view.takeBatch?.(unitId, readings);
     this.schedule();
@@ -93,6 +100,7 @@ class Session {
     this.fleet.takeLatest(readings, this.now());
     for (const unit of this.fleet.units.values()) unit.loaded = false;
     this.loader.want([...this.fleet.units.values()]);
+    this.registry.want();
     this.connects += 1;
     if (this.connects > 1) view.caughtUp?.();
     this.repaint(null);
@@ -124,6 +132,7 @@ class Session {
     view.paint?.({ counts: this.counts, dirty, nowMs, isConnected: this.lostAtMs === null, offsetMs: this.live.clockOffsetMs });
     this.paintAll = false;
     this.dirty = new Set();
+    showTitle();
   }
 
   close() {
@@ -131,6 +140,7 @@ class Session {
     clearTimeout(this.gathering);
     cancelAnimationFrame(this.frame);
     this.loader.stop();
+    this.registry.stop();
     this.live.stop();
   }
 }
@@ -183,9 +193,14 @@ function show(next) {
   view?.unmount();
   view = next;
   page.main.replaceChildren(view.el);
-  document.title = `${view.title} · sensorcast`;
+  showTitle();
   view.mount();
   session?.repaint(null);
+}
+
+function showTitle() {
+  const title = `${view.title} · sensorcast`;
+  if (document.title !== title) document.title = title;
 }
 
 /** Show what the address names: `#/`, `#/unit/ID?range=1h`, `#/operations`. */
@@ -238,7 +253,9 @@ addEventListener("hashchange", () => {
   else route();
 });
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) session?.repaint(null);
+  if (document.hidden) return;
+  session?.registry.refresh();
+  session?.repaint(null);
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(chosenTheme(localStorage)));
 

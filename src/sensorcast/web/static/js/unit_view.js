@@ -20,15 +20,16 @@ export class UnitView {
     this.history = new History(api, unitId);
     this.charts = [];
     this.measures = [];
-    this.place = fleet.units.get(unitId) ?? placeOf(unitId);
-    this.title = this.place.name;
+    this.title = (fleet.units.get(unitId) ?? placeOf(unitId)).name;
     this.picker = new RangePicker({ range, onRange, onExport: () => this.exported() });
     this.table = new ReadingTable();
     this.build();
   }
 
   build() {
-    const { site, name } = this.place;
+    this.siteName = el("span", { text: "Fleet" });
+    this.heading = el("h1", { text: this.title });
+    this.idLine = el("p", { class: "id", text: this.unitId, hidden: true });
     this.stateIcon = icon("ok");
     this.stateText = el("b");
     this.reasons = el("span");
@@ -39,7 +40,7 @@ export class UnitView {
     this.facts = el("dl", { class: "facts-list" });
     this.el = el("article", { class: "unit-page" },
       el("header", { class: "unit-head" },
-        el("div", {}, el("a", { class: "crumb", href: "#/" }, icon("back"), site || "Fleet"), el("h1", { text: name }), this.verdict),
+        el("div", {}, el("a", { class: "crumb", href: "#/" }, icon("back"), this.siteName), this.heading, this.idLine, this.verdict),
         this.now),
       this.picker.el, this.problem, this.chartBox,
       el("div", { class: "below" },
@@ -142,10 +143,18 @@ export class UnitView {
       this.verdict.dataset.state = state;
       setIcon(this.stateIcon, state);
     }
+    this.paintNames(unit);
     setText(this.stateText, STATE_LABELS[state]);
     setText(this.reasons, reasons.length ? reasons.join(", ") : `last reading ${age(nowMs - unit.recordedAtMs)} ago`);
     this.paintNow(unit.latest);
     this.paintFacts(unit, nowMs);
+  }
+
+  paintNames(unit) {
+    this.title = unit.name;
+    setText(this.heading, unit.name);
+    setText(this.siteName, unit.siteName || "Fleet");
+    this.idLine.hidden = !unit.isNamed;
   }
 
   paintNow(latest) {
@@ -166,6 +175,7 @@ export class UnitView {
     const { latest } = unit;
     const facts = [
       ["Unit", unit.id],
+      ...(unit.area ? [["Area", unit.area]] : []),
       ["Device", latest.deviceId ?? "not named"],
       ["Battery", latest.battery === null ? "none reported" : `${latest.battery}\u202f%`],
       ["Signal", latest.signalStrength === null ? "none reported" : `${number(latest.signalStrength, 0)}\u202fdBm`],
