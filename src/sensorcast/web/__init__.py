@@ -47,7 +47,7 @@ class Sources:
     stats: StatsSource
     look: Callable[[], Awaitable[None]]
     """Makes this node take note of what was revoked."""
-    registry_changed: Callable[[str], None] = lambda organization_id: None
+    registry_changed: Callable[[str], None]
     """Makes this node forget what it knew of the registry of an organization."""
     quotas: Quotas
     connections: ConnectionCount
