@@ -59,7 +59,7 @@ async def test_the_organization_has_a_name_from_the_first_change_on(door: Door) 
 async def test_units_stand_at_registered_sites_and_devices_belong_to_registered_units(door: Door) -> None:
     refused = await ask(door, "PUT", "/units/fridge-1", {"siteId": "harbour"})
     assert refused.status_code == 422
-    assert refused.json()["error"]["hint"] == "register it first: PUT .../sites/{siteId}"
+    assert refused.json()["error"]["hint"] == "register the site first, or leave siteId out"
     await ask(door, "PUT", "/sites/harbour", {})
     assert (await ask(door, "PUT", "/units/fridge-1", {"siteId": "harbour"})).status_code == 201
     assert (await ask(door, "PUT", "/devices/tx-1", {"unitId": "fridge-2"})).status_code == 422

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from sensorcast.auth.roles import Permission
 from sensorcast.errors import InvalidRequest, NotFound
 from sensorcast.model import Device, Identity, Organization, Site, Unit, is_valid_id
+from sensorcast.registry.references import check_references, check_unused
 from sensorcast.store import ReadingStore, RegistryStore
 from sensorcast.web import bodies, parameters
 from sensorcast.web import registry_shapes as shapes
@@ -93,8 +94,8 @@ class Shelf(ABC, Generic[E, B]):
         if not is_valid_id(entry_id):
             raise InvalidRequest(f"{self.noun}Id must be 1 to 128 of A-Z a-z 0-9 _ . : -")
         body = await bodies.read(request, self.body)
-        await self._check(identity, body)
         entry = self._made(identity, entry_id, body, int(self._clock_s() * 1_000_000))
+        await check_references(self._store, entry)
         is_new = await self._store.put_entry(entry)
         self._changed(identity.organization_id)
         stored = entry if is_new else await self._store.find_entry(self.kind, identity.organization_id, entry_id)
@@ -105,7 +106,7 @@ class Shelf(ABC, Generic[E, B]):
         """Remove an entry; readings stay."""
         identity = await self._access.member(request, Permission.MANAGE_REGISTRY)
         entry_id = self._id_in(request)
-        await self._check_removal(identity, entry_id)
+        await check_unused(self._store, self.kind, identity.organization_id, entry_id)
         if not await self._store.remove_entry(self.kind, identity.organization_id, entry_id):
             raise self._unknown()
         self._changed(identity.organization_id)
@@ -134,12 +135,6 @@ class Shelf(ABC, Generic[E, B]):
     def _made(self, identity: Identity, entry_id: str, body: B, now_us: int) -> E:
         """Make the entry that a body describes."""
 
-    async def _check(self, identity: Identity, body: B) -> None:
-        """Raise `InvalidRequest` when the body names what is not registered."""
-
-    async def _check_removal(self, identity: Identity, entry_id: str) -> None:
-        """Raise `InvalidRequest` when something still belongs to the entry."""
-
 
 class Sites(Shelf[Site, shapes.SiteDescription]):
     """The sites of an organization."""
@@ -165,13 +160,6 @@ class Sites(Shelf[Site, shapes.SiteDescription]):
             name=body.name,
             metadata=body.metadata,
         )
-
-    async def _check_removal(self, identity: Identity, entry_id: str) -> None:
-        there = await self._store.list_entries(Unit, identity.organization_id, after=None, limit=1, site_id=entry_id)
-        if there:
-            raise InvalidRequest(
-                "units are registered at this site", hint="remove them or put them elsewhere first, then the site"
-            )
 
 
 class Devices(Shelf[Device, shapes.DeviceDescription]):
@@ -202,9 +190,6 @@ class Devices(Shelf[Device, shapes.DeviceDescription]):
             name=body.name,
             metadata=body.metadata,
         )
-
-    async def _check(self, identity: Identity, body: shapes.DeviceDescription) -> None:
-        await check_registered(self._store, Unit, identity, "unitId", body.unit_id)
 
 
 class OrganizationItself:
@@ -259,15 +244,3 @@ def page_of(query: QueryParams) -> tuple[int, str | None]:
 def cut(found: Sequence[E], limit: int) -> tuple[Sequence[E], str | None]:
     """Give the first `limit` of what was found, and the cursor of the next page when there is more."""
     return found[:limit], found[limit - 1].entry_id if len(found) > limit else None
-
-
-async def check_registered(
-    store: RegistryStore, kind: type[Site] | type[Unit], identity: Identity, field: str, entry_id: str | None
-) -> None:
-    """Raise `InvalidRequest` when a field names an entry that the organization does not have."""
-    if entry_id is None or await store.find_entry(kind, identity.organization_id, entry_id) is not None:
-        return
-    noun = kind.__name__.lower()
-    raise InvalidRequest(
-        f"{field} names a {noun} that is not registered", hint=f"register it first: PUT .../{noun}s/{{{field}}}"
-    )

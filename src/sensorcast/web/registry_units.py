@@ -12,11 +12,11 @@ from typing import Final
 
 from starlette.datastructures import QueryParams
 
-from sensorcast.model import Identity, Reading, Site, Unit
+from sensorcast.model import Identity, Reading, Unit
 from sensorcast.web import parameters
 from sensorcast.web import registry_shapes as shapes
 from sensorcast.web.queries import UNITS_PATH
-from sensorcast.web.registry import Shelf, check_registered, cut, page_of
+from sensorcast.web.registry import Shelf, cut, page_of
 
 UNIT_PATH: Final = UNITS_PATH + "/{unit_id}"
 
@@ -88,6 +88,3 @@ class Units(Shelf[Unit, shapes.UnitDescription]):
             area=body.area,
             metadata=body.metadata,
         )
-
-    async def _check(self, identity: Identity, body: shapes.UnitDescription) -> None:
-        await check_registered(self._store, Site, identity, "siteId", body.site_id)
