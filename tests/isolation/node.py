@@ -1,10 +1,10 @@
-"""One server in this process, so that a test can take a predicate out of it, and three organizations on it."""
+"""Servers in this process, so that a test can take a predicate out of them, and three organizations on them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,8 +20,8 @@ NAMES = ("acme", "acme:", "globex")
 
 
 @asynccontextmanager
-async def node(folder: Path) -> AsyncIterator[tuple[str, list[Tenant]]]:
-    """Run a server with settings that do not slow a test down; gives its address and its organizations."""
+async def nodes(folder: Path, count: int = 1, **chosen: str) -> AsyncIterator[tuple[list[str], list[Tenant]]]:
+    """Run servers with settings that do not slow a test down; gives their addresses and their organizations."""
     settings = Settings(
         data=str(folder),
         flush_interval_ms=20,
@@ -29,14 +29,32 @@ async def node(folder: Path) -> AsyncIterator[tuple[str, list[Tenant]]]:
         client_events_burst=100_000,
         organization_requests_per_s=1e6,
         ingest_requests_per_s=1e6,
+        **chosen,  # type: ignore[arg-type]
     )
+    async with AsyncExitStack() as stack:
+        applications = [await stack.enter_async_context(_started(settings)) for _ in range(count)]
+        tenants = [await _tenant(applications[0], settings, f"{name}-{place}") for place, name in enumerate(NAMES)]
+        ports = [
+            await stack.enter_async_context(running(each, ws=each.sockets.websocket_class)) for each in applications
+        ]
+        yield [f"http://127.0.0.1:{port}" for port in ports], tenants
+        for application in applications:
+            await application.drain()
+
+
+@asynccontextmanager
+async def node(folder: Path) -> AsyncIterator[tuple[str, list[Tenant]]]:
+    """Run one server on SQLite."""
+    async with nodes(folder) as ([url], tenants):
+        yield url, tenants
+
+
+@asynccontextmanager
+async def _started(settings: Settings) -> AsyncIterator[Application]:
     application = Application(settings)
     await application.start()
     try:
-        tenants = [await _tenant(application, settings, f"{name}-{number}") for number, name in enumerate(NAMES)]
-        async with running(application, ws=application.sockets.websocket_class) as port:
-            yield f"http://127.0.0.1:{port}", tenants
-            await application.drain()
+        yield application
     finally:
         await application.stop()
 

@@ -12,13 +12,13 @@ from tests.isolation.node import node
 
 async def run(folder: Path, *, operations: int, seed: int) -> Report:
     async with node(folder) as (url, tenants):
-        return await verify(url, tenants, operations=operations, seed=seed)
+        return await verify([url], tenants, operations=operations, seed=seed)
 
 
 async def test_three_organizations_on_one_node_are_apart(tmp_path: Path) -> None:
     report = await run(tmp_path, operations=400, seed=1)
     assert report.leaks == []
-    assert len(report.operations) == 12
+    assert len(report.operations) == 13
     assert {"get:latest", "get:latest:all", "live", "units/{unit}/readings.csv"} <= report.seen.keys()
 
 

@@ -109,5 +109,5 @@ def test_every_predicate_of_a_statement_has_its_mutation() -> None:
 async def test_a_missing_predicate_is_found(mutate: Mutate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mutate(monkeypatch)
     async with node(tmp_path) as (url, tenants):
-        report = await verify(url, tenants, operations=250, seed=3)
+        report = await verify([url], tenants, operations=250, seed=3)
     assert report.leaks

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sensorcast.verify.probe import Probe
 from tests.isolation.node import NAMES, node
 
-OPERATIONS = tuple(Probe("", None, [], random.Random(0)).operations)  # type: ignore[arg-type]
+OPERATIONS = tuple(Probe([""], None, [], random.Random(0)).operations)  # type: ignore[arg-type]
 
 
 class Organizations(RuleBasedStateMachine):
@@ -34,7 +34,7 @@ class Organizations(RuleBasedStateMachine):
     async def _serve(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             async with node(Path(folder)) as (url, self.tenants), httpx.AsyncClient(timeout=30) as client:
-                self.probe = Probe(url, client, self.tenants, random.Random(0))
+                self.probe = Probe([url], client, self.tenants, random.Random(0))
                 await self.probe.fill()
                 self.ready.set()
                 await self.stop.wait()
@@ -47,7 +47,7 @@ class Organizations(RuleBasedStateMachine):
     )
     def operate(self, name: str, pair: list[int], choices: int) -> None:
         self.probe.choose_by(random.Random(choices))
-        self.runner.run(self.probe.operations[name](self.tenants[pair[0]], self.tenants[pair[1]]))
+        self.runner.run(self.probe.operate(name, self.tenants[pair[0]], self.tenants[pair[1]]))
 
     @invariant()
     def nothing_of_others_shows(self) -> None:

@@ -22,7 +22,7 @@ def probe(answer: httpx.Response, unknown: httpx.Response | None = None) -> Prob
         return unknown if unknown is not None and "nobody" in str(request.url) else answer
 
     client = httpx.AsyncClient(transport=httpx.MockTransport(respond))
-    return Probe("http://server", client, [ACME, GLOBEX], random.Random(1))
+    return Probe(["http://server"], client, [ACME, GLOBEX], random.Random(1))
 
 
 async def found(one: Probe, operation: str) -> set[str]:

@@ -28,7 +28,7 @@ def test_its_readings_are_taken_and_carry_canaries() -> None:
     readings = []
     for unit_id in one.units:
         readings.append(one.next_reading(unit_id))
-        one.stored(unit_id)
+        one.stored(unit_id, f"id-{unit_id}")
     now_us = int(datetime.now(UTC).timestamp() * 1e6)
     body = encode({"readings": readings})
     items = readings_json.decode(body, organization_id="acme", now_us=now_us, settings=Settings())

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -26,27 +27,27 @@ _TOKEN_TTL_S: Final = 6 * 3_600
 
 
 @click.command("verify-isolation")
-@click.option("--url", required=True, help="Address of the server.")
+@click.option("--url", "urls", required=True, multiple=True, help="Address of a node; again for each one more.")
 @click.option("--operations", type=click.IntRange(1, 1_000_000), default=500, show_default=True, help="How many.")
 @click.option("--seed", default=1, show_default=True, help="Another number gives another order.")
 @with_settings("data", "database_url", "jwt_secret", "jwt_issuer", "jwt_audience")
-def verify_isolation(url: str, operations: int, seed: int, **flags: Any) -> None:
+def verify_isolation(urls: tuple[str, ...], operations: int, seed: int, **flags: Any) -> None:
     """Try to see with one organization's credentials what belongs to another; exit 1 when anything shows.
 
     Makes three organizations with random names, uses every surface in random order, and revokes their credentials at
     the end. Their readings stay; give the settings of the server, so that the credentials are taken there.
     """
-    report = asyncio.run(_verify(load(flags), url, operations, seed))
+    report = asyncio.run(_verify(load(flags), urls, operations, seed))
     _print(report)
     sys.exit(1 if report.leaks else 0)
 
 
-async def _verify(chosen: Settings, url: str, operations: int, seed: int) -> Report:
+async def _verify(chosen: Settings, urls: Sequence[str], operations: int, seed: int) -> Report:
     tenants = [await _new_tenant(chosen) for _ in range(_TENANTS)]
     try:
-        return await verify(url, tenants, operations=operations, seed=seed)
+        return await verify(urls, tenants, operations=operations, seed=seed)
     except (httpx.HTTPError, OSError) as exc:
-        raise Unavailable(f"{url} does not answer: {type(exc).__name__}") from exc
+        raise Unavailable(f"{' or '.join(urls)} does not answer: {type(exc).__name__}") from exc
     finally:
         await _end(chosen, tenants)
 
@@ -79,8 +80,9 @@ def _print(report: Report) -> None:
     done = ", ".join(f"{name} {count}" for name, count in sorted(report.operations.items()))
     click.echo(f"operations: {report.operations.total()} ({done})")
     click.echo(f"own values seen: {sum(report.seen.values())} on {len(report.seen)} surfaces")
-    times_ms = f"{report.foreign_median_s * 1e3:.2f} / {report.unknown_median_s * 1e3:.2f}"
-    click.echo(f"median time of another's / of an unknown organization: {times_ms} ms")
+    for timing in report.timings:
+        times_ms = f"{timing.foreign_s * 1e3:.2f} / {timing.unknown_s * 1e3:.2f}"
+        click.echo(f"{timing.surface}, another's / unknown: {times_ms} ms")
     for leak in report.leaks:
         click.echo(f"LEAK on {leak.surface}: {leak.reader}: {leak.what}")
     click.echo(f"leaks: {len(report.leaks)}")

@@ -1,4 +1,4 @@
-"""One operation on one surface, and the search for canaries of others in everything that came back.
+"""One operation on one surface of one node, and the search for canaries of others in everything that came back.
 
 Owns the table of operations. The invariants: every byte that reaches one organization is searched for the canaries of
 all others; what belongs to others is answered byte for byte like what does not exist; and each organization does see
@@ -30,8 +30,8 @@ _QUERIES: Final = (
     "keys",
     "revocations",
 )
-_NOBODY: Final = "nobody-has-this-organization"
-_UNKNOWN_UNIT: Final = "unit-nobody-has"
+NOBODY: Final = "nobody-has-this-organization"
+UNKNOWN_UNIT: Final = "unit-nobody-has"
 _PAUSE_S: Final = 0.5
 """Until a socket that asked too often may ask again: ten events at the default rate."""
 _CHANGES_BY_ITSELF: Final = frozenset({"date", "content-length"})
@@ -47,18 +47,26 @@ class Finding:
 
 
 class Probe:
-    """Operations of some tenants on one server. `findings` should stay empty. `seen`: own values, by surface."""
+    """Operations of some tenants. `findings` should stay empty; `seen` counts own values, by surface.
 
-    def __init__(self, url: str, client: httpx.AsyncClient, tenants: Sequence[Tenant], chance: random.Random) -> None:
+    Each operation is done at one node of the server; what it finds may have come in at another.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], client: httpx.AsyncClient, tenants: Sequence[Tenant], chance: random.Random
+    ) -> None:
         self.findings: list[Finding] = []
         self.seen: dict[str, int] = {}
-        self._url = url.rstrip("/")
+        self._urls = [url.rstrip("/") for url in urls]
+        self._url = self._urls[0]
         self._client = client
         self._tenants = tenants
         self._chance = chance
-        self._sockets: dict[str, Socket] = {}
+        self._sockets: dict[tuple[str, str], Socket] = {}
+        """By organization and node."""
         self.operations: Mapping[str, Callable[[Tenant, Tenant], Awaitable[None]]] = {
             "ingest": self.ingest,
+            "id of others": self.id_of_others,
             "query": self.query,
             "query of others": self.query_of_others,
             "unit of others": self.unit_of_others,
@@ -76,13 +84,19 @@ class Probe:
         """Take units and queries by `chance` from now on."""
         self._chance = chance
 
+    async def operate(self, name: str, tenant: Tenant, other: Tenant) -> None:
+        """Do one operation, at a node that chance picks."""
+        self._url = self._chance.choice(self._urls)
+        await self.operations[name](tenant, other)
+
     async def close(self) -> None:
         """Look at what came last, then disconnect everybody."""
         for tenant in self._tenants:
-            socket = self._sockets.pop(tenant.organization_id, None)
-            if socket is not None:
-                self._search("live", tenant, socket.take())
-                await socket.__aexit__(None, None, None)
+            for url in self._urls:
+                socket = self._sockets.pop((tenant.organization_id, url), None)
+                if socket is not None:
+                    self._search("live", tenant, socket.take())
+                    await socket.__aexit__(None, None, None)
 
     # Over HTTP
 
@@ -96,16 +110,23 @@ class Probe:
         """Send a reading of one's own."""
         await self._ingest(tenant, self._chance.choice(tenant.units))
 
-    async def _ingest(self, tenant: Tenant, unit_id: str) -> None:
+    async def id_of_others(self, tenant: Tenant, other: Tenant) -> None:
+        """Send a reading with an id that another has used: it is new here, so nobody learns that it is used there."""
+        reading_id = self._chance.choice(other.reading_ids or [""])
+        if reading_id and reading_id not in tenant.borrowed_ids:
+            tenant.borrowed_ids.add(reading_id)
+            await self._ingest(tenant, self._chance.choice(tenant.units), id=reading_id)
+
+    async def _ingest(self, tenant: Tenant, unit_id: str, **given: str) -> None:
         answer = await self._send(
             "POST",
             "/api/ingest/readings",
-            json={"readings": [tenant.next_reading(unit_id)]},
+            json={"readings": [{**tenant.next_reading(unit_id), **given}]},
             headers={"X-API-Key": tenant.key},
         )
         self._search("ingest", tenant, _text(answer))
         if answer.status_code == 200 and answer.json()["insertedCount"] == 1:
-            tenant.stored(unit_id)
+            tenant.stored(unit_id, None if given else answer.json()["readingIds"][0])
         else:
             self._find("ingest", tenant, f"a reading of its own was not taken: {answer.status_code}")
 
@@ -123,7 +144,7 @@ class Probe:
         """Ask for what is another's: answered like an organization that does not exist."""
         query = _filled(self._chance.choice(_QUERIES), self._chance.choice(other.units), other)
         theirs = await self._get(tenant, f"/api/orgs/{other.organization_id}/{query}")
-        unknown = await self._get(tenant, f"/api/orgs/{_NOBODY}/{query}")
+        unknown = await self._get(tenant, f"/api/orgs/{NOBODY}/{query}")
         self._same("query of others", tenant, theirs, unknown)
 
     async def unit_of_others(self, tenant: Tenant, other: Tenant) -> None:
@@ -131,8 +152,8 @@ class Probe:
         query = self._chance.choice([each for each in _QUERIES if "{unit}" in each])
         own = f"/api/orgs/{tenant.organization_id}/"
         theirs = await self._get(tenant, own + _filled(query, other.units[0], tenant))
-        unknown = await self._get(tenant, own + _filled(query, _UNKNOWN_UNIT, tenant))
-        self._same("unit of others", tenant, theirs, unknown, asked=(other.units[0], _UNKNOWN_UNIT))
+        unknown = await self._get(tenant, own + _filled(query, UNKNOWN_UNIT, tenant))
+        self._same("unit of others", tenant, theirs, unknown, asked=(other.units[0], UNKNOWN_UNIT))
 
     async def revoke(self, tenant: Tenant, _other: Tenant) -> None:
         """Revoke a token that nobody has, so that there is something to see; it is listed for oneself."""
@@ -149,11 +170,11 @@ class Probe:
         answer = await self._get(tenant, "/api/stats")
         self._search("stats", tenant, _text(answer))
         stats = answer.json()
-        sockets = 1 if tenant.organization_id in self._sockets else 0
+        sockets = sum(organization_id == tenant.organization_id for organization_id, _ in self._sockets)
         if stats["cachedUnits"] > len(tenant.units) or stats["connections"] > sockets:
             self._find("stats", tenant, "the numbers count more than its own")
         theirs = await self._get(tenant, f"/api/stats?organizationId={other.organization_id}")
-        unknown = await self._get(tenant, f"/api/stats?organizationId={_NOBODY}")
+        unknown = await self._get(tenant, f"/api/stats?organizationId={NOBODY}")
         self._same("stats", tenant, theirs, unknown)
 
     async def key_of_others(self, tenant: Tenant, other: Tenant) -> None:
@@ -197,7 +218,7 @@ class Probe:
         for strange in (f"{other.organization_id}:{other.units[0]}", f"org:{other.organization_id}"):
             await self._ask(socket, "subscribe:unit", strange)
         theirs = await self._ask(socket, "subscribe:organization", other.organization_id)
-        unknown = await self._ask(socket, "subscribe:organization", _NOBODY)
+        unknown = await self._ask(socket, "subscribe:organization", NOBODY)
         if theirs != unknown or theirs["ok"]:
             self._find("subscribe:organization", tenant, "another organization is not like an unknown one")
         self._search("live", tenant, socket.take())
@@ -205,7 +226,7 @@ class Probe:
     async def connect_as_others(self, tenant: Tenant, other: Tenant) -> None:
         """Connect with one's own token to another organization: refused like an unknown one."""
         answers = []
-        for organization_id in (other.organization_id, _NOBODY):
+        for organization_id in (other.organization_id, NOBODY):
             socket = Socket(self._url, {"token": tenant.token, "organizationId": organization_id})
             try:
                 async with socket:
@@ -218,7 +239,7 @@ class Probe:
 
     async def refresh_as_others(self, tenant: Tenant, other: Tenant) -> None:
         """Renew a connection with the token of another organization: it ends, and does not change sides."""
-        socket = self._sockets.pop(tenant.organization_id, None) or await self._connect(tenant)
+        socket = self._sockets.pop((tenant.organization_id, self._url), None) or await self._connect(tenant)
         answer = await self._ask(socket, "auth:refresh", {"token": other.token})
         if answer["ok"]:
             self._find("auth:refresh", tenant, "it went on with the token of another organization")
@@ -227,9 +248,10 @@ class Probe:
         self._search("auth:refresh", tenant, socket.take())
 
     async def _socket(self, tenant: Tenant) -> Socket:
-        socket = self._sockets.get(tenant.organization_id)
+        place = (tenant.organization_id, self._url)
+        socket = self._sockets.get(place)
         if socket is None or not socket.is_open:
-            socket = self._sockets[tenant.organization_id] = await self._connect(tenant)
+            socket = self._sockets[place] = await self._connect(tenant)
         return socket
 
     async def _connect(self, tenant: Tenant) -> Socket:
@@ -263,7 +285,7 @@ class Probe:
         theirs: httpx.Response,
         unknown: httpx.Response,
         *,
-        asked: tuple[str, str] = (_NOBODY, _NOBODY),
+        asked: tuple[str, str] = (NOBODY, NOBODY),
     ) -> None:
         """What is another's must look like what nobody has, but for the names that were `asked` for themselves."""
         texts = [_text(answer).replace(name, "asked") for answer, name in zip((theirs, unknown), asked, strict=True)]

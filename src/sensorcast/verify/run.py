@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from sensorcast.verify.probe import Finding, Probe
+from sensorcast.verify.probe import NOBODY, UNKNOWN_UNIT, Finding, Probe
 from sensorcast.verify.tenant import Tenant
 
 _TIMED: Final = 30
@@ -22,49 +22,80 @@ _TIME_FLOOR_S: Final = 0.002
 
 
 @dataclass(frozen=True)
+class Timing:
+    """How long one address takes for what is another's, and for what nobody has: medians."""
+
+    surface: str
+    foreign_s: float
+    unknown_s: float
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether one could learn from the time that it exists."""
+        low_s, high_s = sorted((self.foreign_s, self.unknown_s))
+        return high_s > max(_TIME_FLOOR_S, _TIME_RATIO_MAX * low_s)
+
+
+@dataclass(frozen=True)
 class Report:
     """What a verification found. `leaks` empty and `operations` as asked: the organizations are apart."""
 
     operations: Counter[str]
     seen: dict[str, int]
     leaks: list[Finding]
-    foreign_median_s: float
-    unknown_median_s: float
+    timings: list[Timing]
 
 
-async def verify(url: str, tenants: Sequence[Tenant], *, operations: int, seed: int) -> Report:
-    """Do that many operations, chosen by `seed`. Raises httpx errors when the server cannot be reached."""
+async def verify(urls: Sequence[str], tenants: Sequence[Tenant], *, operations: int, seed: int) -> Report:
+    """Do that many operations, chosen by `seed`, on nodes that share their store and are joined by a bus.
+
+    Raises httpx errors when they cannot be reached.
+    """
     chance = random.Random(seed)  # noqa: S311 - repeatable order, no secret
     done: Counter[str] = Counter()
     async with httpx.AsyncClient(timeout=30) as client:
-        probe = Probe(url, client, tenants, chance)
+        probe = Probe(urls, client, tenants, chance)
         try:
             await probe.fill()
             for _ in range(operations):
                 name = chance.choice(list(probe.operations))
                 tenant, other = chance.sample(list(tenants), 2)
-                await probe.operations[name](tenant, other)
+                await probe.operate(name, tenant, other)
                 done[name] += 1
         finally:
             await probe.close()
-        foreign_s, unknown_s = await _medians(url, client, tenants)
+        timings = [each for url in urls for each in await _timings(url.rstrip("/"), client, tenants)]
     leaks = list(dict.fromkeys(probe.findings))
-    if max(foreign_s, unknown_s) > max(_TIME_FLOOR_S, _TIME_RATIO_MAX * min(foreign_s, unknown_s)):
-        leaks.append(Finding("time", tenants[0].organization_id, "another's takes another time than what is unknown"))
-    return Report(done, probe.seen, leaks, foreign_s, unknown_s)
+    what = "the time tells another's from what is unknown"
+    leaks += [Finding(each.surface, tenants[0].organization_id, what) for each in timings if each.tells_apart]
+    return Report(done, probe.seen, leaks, timings)
 
 
-async def _medians(url: str, client: httpx.AsyncClient, tenants: Sequence[Tenant]) -> tuple[float, float]:
-    """Median times of asking for an organization of others, and for one that does not exist, taken in turns."""
+async def _timings(url: str, client: httpx.AsyncClient, tenants: Sequence[Tenant]) -> list[Timing]:
+    """Time another's organization and unit against those that do not exist."""
     me, other = tenants[:2]
-    durations_s: dict[str, list[float]] = {other.organization_id: [], "nobody-has-this-organization": []}
+    own_unit, secret_unit = other.units[-1], other.units[0]
+    pairs = {
+        "time of an organization": (f"{other.organization_id}/units", f"{NOBODY}/units"),
+        "time of its unit": (f"{other.organization_id}/units/{own_unit}/latest", f"{NOBODY}/units/{own_unit}/latest"),
+        "time of a unit": tuple(f"{me.organization_id}/units/{unit}/latest" for unit in (secret_unit, UNKNOWN_UNIT)),
+        "time of a history": tuple(
+            f"{me.organization_id}/units/{unit}/readings" for unit in (secret_unit, UNKNOWN_UNIT)
+        ),
+    }
+    headers = {"Authorization": f"Bearer {me.token}"}
+    return [
+        Timing(surface, *await _medians(client, headers, [f"{url}/api/orgs/{path}" for path in paths]))
+        for surface, paths in pairs.items()
+    ]
+
+
+async def _medians(client: httpx.AsyncClient, headers: dict[str, str], addresses: Sequence[str]) -> list[float]:
+    """Ask for the addresses in turns; give the median time of each."""
+    durations_s: list[list[float]] = [[] for _ in addresses]
     for _ in range(_TIMED):
-        for organization_id, kept in durations_s.items():
+        for address, kept in zip(addresses, durations_s, strict=True):
             started_s = time.perf_counter()
-            await client.get(
-                f"{url.rstrip('/')}/api/orgs/{organization_id}/units/{other.units[0]}/latest",
-                headers={"Authorization": f"Bearer {me.token}"},
-            )
+            await client.get(address, headers=headers)
             kept.append(time.perf_counter() - started_s)
-    foreign_s, unknown_s = (statistics.median(kept) for kept in durations_s.values())
-    return foreign_s, unknown_s
+    return [statistics.median(kept) for kept in durations_s]

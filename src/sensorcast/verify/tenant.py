@@ -14,6 +14,7 @@ from typing import Any, Final
 SHARED_UNITS: Final = ("shared-1", "shared-2")
 """Units of the same name in every organization: (organization, unit) is the identity, so they are different units."""
 SITE: Final = "shared-site"
+READING_IDS_MAX: Final = 20
 
 
 def _new_canary() -> str:
@@ -39,6 +40,10 @@ class Tenant:
     """Readings it has stored."""
     sent_to: dict[str, int] = field(default_factory=dict)
     """The same by unit."""
+    reading_ids: list[str] = field(default_factory=list)
+    """Of its newest readings, as far as the server has made them."""
+    borrowed_ids: set[str] = field(default_factory=set)
+    """Ids of others that it has given to its own readings."""
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -63,7 +68,9 @@ class Tenant:
             "siteId": SITE,
         }
 
-    def stored(self, unit_id: str) -> None:
-        """Note that a reading was acknowledged."""
+    def stored(self, unit_id: str, new_id: str | None) -> None:
+        """Note that a reading was acknowledged; `new_id` is what the server calls it, unless the id was given."""
         self.sent += 1
+        if new_id is not None:
+            self.reading_ids = [*self.reading_ids[1 - READING_IDS_MAX :], new_id]
         self.sent_to[unit_id] = self.sent_to.get(unit_id, 0) + 1
