@@ -16,8 +16,11 @@ from typing import Any, Final
 import structlog
 
 from sensorcast.auth import AuthService, load_or_create_secret
+from sensorcast.auth.secret import checked_secret
 from sensorcast.broadcaster import SensorStreamService
+from sensorcast.cluster.joining import bus_codec, open_bus, own_node
 from sensorcast.cluster.neighbours import Neighbours
+from sensorcast.cluster.relay import Relay
 from sensorcast.cluster.worker import ALONE, Worker
 from sensorcast.errors import ConfigurationError
 from sensorcast.ingest.http import IngestEndpoint
@@ -63,9 +66,10 @@ class Application:
         self.settings = settings
         self.worker = worker
         self.store = open_store(settings)
+        secret = load_or_create_secret(settings)
         self.auth = AuthService(
             settings,
-            load_or_create_secret(settings),
+            secret,
             self.store,
             now_s=clock_s,
             clock_s=time.monotonic,
@@ -77,6 +81,7 @@ class Application:
             buffer_max_readings=settings.buffer_max_readings,
             late_per_flush=settings.late_per_flush,
         )
+        self.relay = self._join_cluster(secret, clock_s)
         self.sockets = SocketServer(limits=Limits.from_settings(settings), sid_prefix=worker.sid_prefix)
         self.gateway = Gateway(
             self.sockets,
@@ -85,6 +90,7 @@ class Application:
             quotas=self.quotas,
             settings=settings,
             clock=clock_s,
+            cluster=self.relay,
         )
         self.service = SensorStreamService(
             self.gateway.namespace.hub,
@@ -94,7 +100,7 @@ class Application:
             outbound=self.quotas,
         )
         self.registry = Registry(self.store, settings, time.monotonic)
-        self._pipeline = Pipeline(self.store, self.service, self.registry)
+        self._pipeline = Pipeline(self.store, self.relay, self.registry)
         self._ingest = IngestEndpoint(self._pipeline, self.auth.keys, settings, clock_s, quotas=self.quotas)
         sources = Sources(
             store=self.store,
@@ -106,6 +112,7 @@ class Application:
             connections=self._connections_of,
             reasons=self._reasons,
             neighbours=Neighbours(worker),
+            nodes=self.relay.nodes,
             clock_s=clock_s,
         )
         self._web, self._private_web = application(sources), private_application(sources)
@@ -114,6 +121,24 @@ class Application:
         self._stopping = False
         self._requests_under_way = 0
         self._idle = asyncio.Event()
+
+    def _join_cluster(self, secret: bytes, clock_s: Callable[[], float]) -> Relay:
+        settings = self.settings
+        if settings.cluster_secret:
+            secret = checked_secret(settings.cluster_secret.encode(), "cluster_secret (SENSORCAST_CLUSTER_SECRET)")
+        return Relay(
+            open_bus(settings, self.worker),
+            self.stream,
+            self.store,
+            bus_codec(settings, secret),
+            own=own_node(settings, self.worker, round(clock_s() * 1_000_000)),
+            flush_interval_s=settings.flush_interval_ms / 1_000,
+            queue_max_bytes=settings.bus_queue_max_bytes,
+            silence_s=settings.bus_silence_s,
+            clock_s=clock_s,
+            on_degraded=lambda organization_id, since_us: self.gateway.notices.degraded(organization_id, since_us),
+            on_restored=lambda organization_id, until_us: self.gateway.notices.restored(organization_id, until_us),
+        )
 
     def _polling_door(self) -> Any:
         """Sessions of our own; where there are other workers, also theirs."""
@@ -132,14 +157,15 @@ class Application:
         """Why this server should get no traffic now; empty when it should."""
         if self._stopping:
             return ["the server is shutting down"]
-        trouble = await self.store.trouble()
-        return [] if trouble is None else [trouble]
+        troubles = (await self.store.trouble(), self.relay.trouble())
+        return [trouble for trouble in troubles if trouble is not None]
 
     async def start(self) -> None:
         """Open the store, warm the latest readings from it, start the flush tick and take connections."""
         await self.store.open()
         await self.auth.start()
         self.registry.start()
+        await self.relay.start()  # before looking at what there is: what comes later is heard
         self.stream.warm(await self.store.latest(limit=self.settings.latest_cache_units))
         self.service.start()
         if self.worker.is_first:
@@ -158,12 +184,14 @@ class Application:
         except TimeoutError:
             _log.warning("requests_cut_off", requests=self._requests_under_way, setting="shutdown_timeout_s")
         await self._pipeline.drain()
+        await self.relay.stop()
         await self.service.stop()
         await self.sockets.__aexit__(None, None, None)
 
     async def stop(self) -> None:
         """Second half: close the store. Call `drain` first."""
         await self._retention.stop()
+        await self.relay.stop()  # nothing to do after a drain; a start that failed had none
         await self.registry.stop()
         await self.auth.stop()
         await self.store.close()

@@ -44,8 +44,10 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One set of values measured by one device of one unit at one moment.
+
+    Nothing in it can refer back to it, so the garbage collector need not look through the many of them.
 
     Units: temperature deg C, humidity % RH, battery %, signal_strength dBm; times are microseconds since 1970, UTC.
     `id` is a UUID in its canonical text form, unique within the organization.

@@ -13,6 +13,7 @@ import pytest
 from sensorcast import web
 from sensorcast.auth import AuthService, mint_token
 from sensorcast.broadcaster import SensorStreamService
+from sensorcast.cluster.nodes import Node
 from sensorcast.hub import Hub
 from sensorcast.model import Reading, Role, reading_id
 from sensorcast.quotas import Quotas
@@ -86,6 +87,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
         stats=service,
         connections=count,
         reasons=why_not,
+        nodes=lambda: [Node(name="here", origin="a1", since_us=NOW_US - 5_000_000, is_self=True)],
         clock_s=lambda: NOW_S,
     )
     transport = httpx.ASGITransport(web.application(sources), raise_app_exceptions=False)

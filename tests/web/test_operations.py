@@ -34,6 +34,7 @@ async def test_statistics_are_those_of_the_own_organization(door: Door) -> None:
         "connections": 3,
         "usage": {"requests": 1, "readings": 0, "outboundBytes": 0, "refused": 0, "subscriptions": 0},
         "flush": {"readings": 0, "units": 0, "durationMs": 0.0},
+        "nodes": [{"name": "here", "origin": "a1", "sinceS": 5.0, "self": True}],
     }
 
 

@@ -211,7 +211,7 @@ async def open_session(
     address: RedisAddress,
     waiting: Waiting,
     *,
-    verbs: Verbs | None,
+    verbs: Verbs | None = None,
     timeout_s: float,
     silence_s: float,
     heard: Callable[[bytes, bytes], None],

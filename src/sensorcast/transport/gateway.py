@@ -7,8 +7,8 @@ handler is harmless with any arguments and without an acknowledgement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -24,8 +24,31 @@ from sensorcast.transport.admission import Admission, Authenticator
 from sensorcast.transport.following import follow, unfollow, wanted_rate
 from sensorcast.transport.membership import Membership
 from sensorcast.transport.namespace import ConnectRefused, Namespace
+from sensorcast.transport.notices import Notices
 from sensorcast.transport.server import SocketServer
 from sensorcast.transport.socket import Socket
+
+_T = TypeVar("_T")
+
+
+class Cluster(Protocol):
+    """Brings readings of other nodes, of the organizations that are followed here; `cluster.relay.Relay` is one."""
+
+    def follow(self, organization_id: str) -> None:
+        """The first socket of an organization is here."""
+        ...
+
+    def unfollow(self, organization_id: str) -> None:
+        """The last one has ended."""
+        ...
+
+    def is_whole(self, organization_id: str) -> bool:
+        """Whether its latest readings are all known here."""
+        ...
+
+    async def followed(self, organization_id: str) -> None:
+        """Wait until they are, for a bounded time."""
+        ...
 
 
 class Gateway:
@@ -40,7 +63,9 @@ class Gateway:
         settings: Settings,
         clock: Callable[[], float],
         quotas: Quotas | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
+        """Without a `cluster`, what the stream knows is all there is."""
         self.namespace = server.namespace("/")
         self.admission = Admission(
             self.namespace, server.endpoint.wheel, authenticator=authenticator, settings=settings, clock=clock
@@ -50,6 +75,8 @@ class Gateway:
         self._settings = settings
         self._flush_interval_s = settings.flush_interval_ms / 1_000
         self._clock = clock
+        self._cluster = cluster
+        self.notices = Notices(self.namespace, self._flush_interval_s)
         self._register(self.namespace)
 
     def _register(self, namespace: Namespace) -> None:
@@ -82,9 +109,17 @@ class Gateway:
             self._follow(socket, Room.organization(membership.identity), membership.rate)
         greeting = {"socketId": socket.id, "timestamp": self._now_text()}
         socket.emit_json("connection:ack", strict_json.encode(greeting))
+        if self._cluster is not None:
+            organization_id = membership.identity.organization_id
+            self.notices.greet(socket)
+            if self.admission.connections[organization_id] == 1:
+                self._cluster.follow(organization_id)
 
     def _disconnected(self, socket: Socket, _reason: str) -> None:
         self._count_rooms(socket, 0)
+        membership: Membership = socket.data
+        if self._cluster is not None and membership.identity.organization_id not in self.admission.connections:
+            self._cluster.unfollow(membership.identity.organization_id)
 
     # Slow clients
 
@@ -102,21 +137,40 @@ class Gateway:
         membership: Membership = socket.data
         socket.emit("stream:restored", {"since": membership.slow_since, "until": self._now_text()})
         membership.slow_since = None
+        self.notices.greet(socket)
 
     def _now_text(self) -> str:
         return time_text(round(self._clock() * 1_000_000))
 
     # Requests
 
-    def _get_latest(self, socket: Socket, unit_id: Any = None, *_ignored: Any) -> UnitReading | None:
+    def _get_latest(
+        self, socket: Socket, unit_id: Any = None, *_ignored: Any
+    ) -> UnitReading | Awaitable[UnitReading | None] | None:
         if not is_valid_id(unit_id):
             return None
-        reading = self._stream.get_latest_reading(socket.data.identity.organization_id, unit_id)
+        return self._when_whole(socket, lambda organization_id: self._latest(organization_id, unit_id))
+
+    def _latest(self, organization_id: str, unit_id: str) -> UnitReading | None:
+        reading = self._stream.get_latest_reading(organization_id, unit_id)
         return None if reading is None else unit_reading(reading)
 
-    def _get_latest_all(self, socket: Socket, *_ignored: Any) -> msgspec.Raw:
+    def _get_latest_all(self, socket: Socket, *_ignored: Any) -> msgspec.Raw | Awaitable[msgspec.Raw]:
         # Encoded by its one home at once: thousands of readings must not be searched for bytes one by one.
-        return msgspec.Raw(readings_json(self._stream.latest_of(socket.data.identity.organization_id)))
+        return self._when_whole(
+            socket, lambda organization_id: msgspec.Raw(readings_json(self._stream.latest_of(organization_id)))
+        )
+
+    def _when_whole(self, socket: Socket, answer: Callable[[str], _T]) -> _T | Awaitable[_T]:
+        """Answer at once where the latest readings of other nodes are known here, as they are but at the very first."""
+        organization_id: str = socket.data.identity.organization_id
+        if self._cluster is None or self._cluster.is_whole(organization_id):
+            return answer(organization_id)
+        return self._answer_when_whole(self._cluster, organization_id, answer)
+
+    async def _answer_when_whole(self, cluster: Cluster, organization_id: str, answer: Callable[[str], _T]) -> _T:
+        await cluster.followed(organization_id)
+        return answer(organization_id)
 
     def _ping(self, _socket: Socket, *_ignored: Any) -> int:
         return round(self._clock() * 1_000)

@@ -8,7 +8,7 @@ door only shows readings, it never changes one; what it changes are credentials 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from sensorcast.cluster.neighbours import Neighbours
+from sensorcast.cluster.nodes import Node
 from sensorcast.cluster.worker import ALONE
 from sensorcast.quotas import Quotas
 from sensorcast.store import KeyStore, ReadingStore, RegistryStore, RevocationStore, SeriesStore
@@ -54,6 +55,8 @@ class Sources:
     reasons: Reasons
     neighbours: Neighbours = Neighbours(ALONE)
     """The other workers of this node."""
+    nodes: Callable[[], Sequence[Node]] = tuple
+    """Every node that is heard."""
     clock_s: Callable[[], float]
     """Seconds since 1970."""
 
@@ -84,6 +87,8 @@ def _operations(sources: Sources, access: Access) -> Operations:
         connections=sources.connections,
         reasons=sources.reasons,
         neighbours=sources.neighbours,
+        nodes=sources.nodes,
+        clock_s=sources.clock_s,
     )
 
 

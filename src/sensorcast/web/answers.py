@@ -52,6 +52,17 @@ class Usage(Answer, frozen=True):
         return Usage(**{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__})
 
 
+class ClusterNode(Answer, frozen=True):
+    """One of the nodes that are heard. `origin` tells it from all others and is another one after each start."""
+
+    name: str
+    origin: str
+    since_s: float
+    """How long ago it began."""
+    is_self: bool = msgspec.field(name="self")
+    """Whether it is the one that answers."""
+
+
 class Stats(Answer, frozen=True):
     """What this node holds for the organization now.
 
@@ -64,6 +75,7 @@ class Stats(Answer, frozen=True):
     connections: int
     usage: Usage
     flush: Flush
+    nodes: Sequence[ClusterNode] = ()
 
     def with_use_of(self, other: Stats) -> Stats:
         """Add the use that the organization makes of another worker."""

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from sensorcast import __version__, metrics
 from sensorcast.broadcaster import ServiceStats
 from sensorcast.cluster.neighbours import Neighbours
+from sensorcast.cluster.nodes import Node
 from sensorcast.quotas import Quotas
 from sensorcast.web import answers
 from sensorcast.web.access import Access
@@ -54,6 +55,8 @@ class Operations:
         connections: ConnectionCount,
         reasons: Reasons,
         neighbours: Neighbours,
+        nodes: Callable[[], Sequence[Node]],
+        clock_s: Callable[[], float],
     ) -> None:
         self._access = access
         self._stats = stats
@@ -61,6 +64,8 @@ class Operations:
         self._connections = connections
         self._reasons = reasons
         self._neighbours = neighbours
+        self._nodes = nodes
+        self._clock_s = clock_s
 
     def routes(self) -> list[Route]:
         """Give the routes to mount."""
@@ -81,10 +86,22 @@ class Operations:
     async def stats(self, request: Request) -> Response:
         """Answer what this node holds for the organization of an admin or owner; connections and use of all workers."""
         organization_id = (await self._access.operator(request)).organization_id
-        total = self._held(organization_id)
+        total = msgspec.structs.replace(self._held(organization_id), nodes=self._known_nodes())
         for body in (await self._neighbours.ask(f"{STATS_PATH}/{quote(organization_id)}")).values():
             total = total.with_use_of(msgspec.json.decode(body, type=answers.Stats))
         return answers.json_response(total)
+
+    def _known_nodes(self) -> list[answers.ClusterNode]:
+        now_s = self._clock_s()
+        return [
+            answers.ClusterNode(
+                name=node.name,
+                origin=node.origin,
+                since_s=max(0.0, round(now_s - node.since_us / 1_000_000, 3)),
+                is_self=node.is_self,
+            )
+            for node in self._nodes()
+        ]
 
     async def _own_stats(self, request: Request) -> Response:
         return answers.json_response(self._held(request.path_params["organization_id"]))

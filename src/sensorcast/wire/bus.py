@@ -70,6 +70,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag="beat"):
     channel: _Name
     origin: _Name
     epoch: _Count
+    number: _Count
+    """Of this beat, so that its sender knows it again."""
     name: _Name
     heads: Annotated[Sequence[Head], Meta(max_length=HEADS_MAX)] = ()
 
