@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sensorcast.errors import ConfigurationError, Unavailable
 from sensorcast.model import Reading
 from sensorcast.settings import Settings
-from sensorcast.store.sqlite import SqliteStore
+from sensorcast.store.sqlite import _HISTORY, SqliteStore
 from tests.contracts.store import ANY_READING, KeyStoreContract, Model, OpenStore, ReadingStoreContract, history
 from tests.readings import reading, series
 
@@ -59,6 +59,16 @@ async def test_the_store_agrees_with_the_simplest_model(
             assert await history(store, unit_id) == kept
     finally:
         await store.close()
+
+
+async def test_a_page_is_sought_where_it_begins_and_not_from_the_newest_reading_on(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    await open_store()
+    names = ("organization_id", "unit_id", "start_us", "behind_us", "behind_device", "limit")
+    with apsw.Connection(str(tmp_path / "data" / "readings.db")) as connection:
+        plan = list(connection.execute(f"EXPLAIN QUERY PLAN {_HISTORY}", dict.fromkeys(names, 0)))
+    assert "AND (recorded_at_us,device_id)<(?,?))" in str(plan)
 
 
 async def test_many_queries_run_beside_writes(open_store: OpenStore) -> None:

@@ -47,8 +47,8 @@ _NEWEST_OF_ORGANIZATION: Final = f"{_NEWEST} WHERE o.organization_id = ? AND u.u
 _HISTORY: Final = (
     f"{SELECT_READING} FROM organizations AS o JOIN units AS u USING (organization_no) JOIN readings AS r "
     "USING (unit_no) WHERE o.organization_id = :organization_id AND u.unit_id = :unit_id "
-    "AND r.recorded_at_us >= :start_us AND r.recorded_at_us < :end_us "
-    "AND (r.recorded_at_us, r.device_id) < (:behind_us, :behind_device) "
+    # One upper bound and no second: SQLite begins its search at only one of two, maybe far above the page.
+    "AND r.recorded_at_us >= :start_us AND (r.recorded_at_us, r.device_id) < (:behind_us, :behind_device) "
     "ORDER BY r.recorded_at_us DESC, r.device_id DESC LIMIT :limit"
 )
 
@@ -89,8 +89,8 @@ class SqliteStore:
     async def readings(
         self, organization_id: str, unit_id: str, *, start_us: int, end_us: int, limit: int, cursor: str | None
     ) -> ReadingPage:
-        behind_us, behind_device = FROM_THE_START if cursor is None else decode_cursor(cursor)
-        names = {"organization_id": organization_id, "unit_id": unit_id, "start_us": start_us, "end_us": end_us}
+        behind_us, behind_device = min(FROM_THE_START if cursor is None else decode_cursor(cursor), (end_us, ""))
+        names = {"organization_id": organization_id, "unit_id": unit_id, "start_us": start_us}
         place = {"behind_us": behind_us, "behind_device": behind_device, "limit": limit + 1}
         found = await self._select(_HISTORY, names | place)
         page = found[:limit]
