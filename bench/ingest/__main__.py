@@ -24,7 +24,7 @@ from pathlib import Path
 from bench.ingest.client import Answers, send_all
 from bench.ingest.workload import ORGANIZATION, bodies
 from bench.machine import describe
-from bench.servers import CLIENT_CORE, ROOT, SERVER_CORE, Launch, free_port, prepare_process, running
+from bench.servers import CLIENT_CORE, ROOT, SERVER_CORE, Launch, RunningServer, free_port, prepare_process, running
 from sensorcast.app import open_store
 from sensorcast.auth import new_api_key
 from sensorcast.settings import Settings
@@ -70,14 +70,14 @@ def arguments() -> argparse.Namespace:
 
 
 @contextmanager
-def product(folder: Path, database_url: str = "") -> Iterator[tuple[int, str]]:
-    """Run the product; give its port and an API key."""
+def product(folder: Path, database_url: str = "") -> Iterator[tuple[RunningServer, str]]:
+    """Run the product; give it and an API key."""
     settings, port = Settings(data=str(folder / "data"), database_url=database_url), free_port()
     key = asyncio.run(_new_key(settings))
     command = [sys.executable, "-m", "sensorcast", "serve", "--port", str(port), "--data", settings.data]
     environment = NO_QUOTA | {"SENSORCAST_DATABASE_URL": database_url, "SENSORCAST_LOG_LEVEL": "warning"}
-    with running(Launch(command, [], environment), port=port, folder=folder):
-        yield port, key
+    with running(Launch(command, [], environment), port=port, folder=folder) as server:
+        yield server, key
 
 
 async def _new_key(settings: Settings) -> str:
@@ -115,16 +115,16 @@ def good(answers: Answers) -> Answers:
 
 def part_a(folder: Path, chosen: argparse.Namespace) -> Row:
     sent = bodies(chosen.readings // 100, 100)
-    with product(folder) as (port, key):
-        answers = good(send_all(port, key, sent, connections=16))
+    with product(folder) as (server, key):
+        answers = good(send_all(server.port, key, sent, connections=16))
     bare = bare_loop("sqlite", str(folder), chosen.readings)
     return Row("a SQLite / bare apsw loop", "readings/s", chosen.readings / answers.seconds, bare, 0.5, answers)
 
 
 def part_b(folder: Path, chosen: argparse.Namespace) -> Row:
     sent = bodies(chosen.requests, 1)
-    with product(folder) as (port, key):
-        answers = good(send_all(port, key, sent, connections=64))
+    with product(folder) as (server, key):
+        answers = good(send_all(server.port, key, sent, connections=64))
     with peer("raw_asgi", folder, {}) as port:
         raw = good(send_all(port, "none", sent, connections=64))
     ours, theirs = chosen.requests / answers.seconds, chosen.requests / raw.seconds
@@ -133,8 +133,8 @@ def part_b(folder: Path, chosen: argparse.Namespace) -> Row:
 
 def part_c(folder: Path, chosen: argparse.Namespace) -> Row:
     sent = bodies(chosen.readings // 100, 100)
-    with product(folder) as (port, key):
-        answers = good(send_all(port, key, sent, connections=16))
+    with product(folder) as (server, key):
+        answers = good(send_all(server.port, key, sent, connections=16))
     few = sent[: len(sent) // 10]  # a tenth of it takes as long
     with peer("usual_way", folder, {"DATABASE": str(folder / "usual.db")}) as port:
         usual = good(send_all(port, "any", few, connections=16))
@@ -145,13 +145,13 @@ def part_c(folder: Path, chosen: argparse.Namespace) -> Row:
 def part_d(folder: Path, chosen: argparse.Namespace) -> Row:
     sent = bodies(chosen.readings // 100, 100)
     folder.chmod(0o755)  # PostgreSQL runs as another user where this runs as root
-    server = PostgresServer(folder / "postgres").create()
+    database = PostgresServer(folder / "postgres").create()
     try:
-        with product(folder, asyncio.run(server.new_database())) as (port, key):
-            answers = good(send_all(port, key, sent, connections=32))
-        bare = bare_loop("postgres", asyncio.run(server.new_database()), chosen.readings)
+        with product(folder, asyncio.run(database.new_database())) as (server, key):
+            answers = good(send_all(server.port, key, sent, connections=32))
+        bare = bare_loop("postgres", asyncio.run(database.new_database()), chosen.readings)
     finally:
-        server.stop("immediate")
+        database.stop("immediate")
     ours = chosen.readings / answers.seconds
     return Row("d PostgreSQL / bare asyncpg COPY loop", "readings/s", ours, bare, 0.7, answers)
 

@@ -1,12 +1,12 @@
-"""A load client: keeps so many connections busy with one request each until every body is answered."""
+"""A load client: sends bodies over many connections, one at a time each, as fast as they are answered or at a rate."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,16 +34,24 @@ class Answers:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, requests: Iterator[bytes], answers: Answers, done: asyncio.Future[None]) -> None:
-        self._requests, self._answers, self._done = requests, answers, done
+    """One connection with at most one request under way; `on_free` is called when it is answered."""
+
+    def __init__(self, answers: Answers, on_free: Callable[[_Connection], None], lost: asyncio.Future[None]) -> None:
+        self._answers, self._on_free, self._lost = answers, on_free, lost
         self._received = b""
+        self._since_s = 0.0
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
-    def begin(self) -> None:
-        """Send the first request."""
-        self._send()
+    def send(self, request: bytes, since_s: float) -> None:
+        """Send a request whose latency counts from `since_s`."""
+        self._since_s = since_s
+        self._transport.write(request)
+
+    def close(self) -> None:
+        self._lost.cancel()
+        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -54,42 +62,104 @@ class _Connection(asyncio.Protocol):
         self._received = b""
         status = int(head[9:12])
         self._answers.statuses[status] += 1
-        self._answers.latencies_s.setdefault(status, []).append(time.perf_counter() - self._sent_s)
-        self._send()
+        self._answers.latencies_s.setdefault(status, []).append(time.perf_counter() - self._since_s)
+        self._on_free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._done.done():
-            self._done.set_exception(exc or ConnectionError("the server closed the connection"))
-
-    def _send(self) -> None:
-        request = next(self._requests, None)
-        if request is None:
-            self._done.set_result(None)
-            self._transport.close()
-            return
-        self._sent_s = time.perf_counter()
-        self._transport.write(request)
+        if not self._lost.done():
+            self._lost.set_exception(exc or ConnectionError("the server closed the connection"))
 
 
 def send_all(port: int, api_key: str, sent: Sequence[bytes], *, connections: int) -> Answers:
-    """Send every body once; give what came back, and in what time."""
+    """Send every body once, the next one as soon as one is answered; give what came back, and in what time."""
+    return uvloop.run(_send_all(port, _prepared(api_key, sent), connections))
+
+
+def send_at(port: int, api_key: str, sent: Sequence[bytes], *, requests_per_s: float, connections: int) -> Answers:
+    """Send every body once, at this rate whatever comes back; latencies count from when a body was due."""
+    return uvloop.run(_send_at(port, _prepared(api_key, sent), requests_per_s, connections))
+
+
+def _prepared(api_key: str, sent: Sequence[bytes]) -> list[bytes]:
     head = (
         f"POST /api/ingest/readings HTTP/1.1\r\nHost: bench\r\nX-API-Key: {api_key}\r\nContent-Type: application/json"
     )
-    prepared = [f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body for body in sent]
-    return uvloop.run(_send_all(port, prepared, connections))
+    return [f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body for body in sent]
 
 
-async def _send_all(port: int, prepared: Sequence[bytes], connections: int) -> Answers:
-    loop, answers, requests = asyncio.get_running_loop(), Answers(), iter(prepared)
-    endings: list[asyncio.Future[None]] = [loop.create_future() for _ in range(connections)]
-    protocols = [_Connection(requests, answers, done) for done in endings]
-    for protocol in protocols:
-        await loop.create_connection(lambda protocol=protocol: protocol, "127.0.0.1", port)
+async def _connect(
+    port: int, answers: Answers, on_free: Callable[[_Connection], None], count: int
+) -> tuple[list[_Connection], asyncio.Future[None]]:
+    """Give so many connections, and what fails when one of them is lost."""
+    loop = asyncio.get_running_loop()
+    lost: asyncio.Future[None] = loop.create_future()
+    made = [_Connection(answers, on_free, lost) for _ in range(count)]
+    for each in made:
+        await loop.create_connection(lambda each=each: each, "127.0.0.1", port)
     await asyncio.sleep(SETTLING_S)
+    return made, lost
+
+
+async def _send_all(port: int, prepared: Sequence[bytes], count: int) -> Answers:
+    answers, requests = Answers(), iter(prepared)
+    finished = asyncio.Event()
+
+    def send_next(connection: _Connection) -> None:
+        request = next(requests, None)
+        if request is not None:
+            connection.send(request, time.perf_counter())
+        elif answers.statuses.total() == len(prepared):
+            finished.set()
+
+    connections, lost = await _connect(port, answers, send_next, count)
     started_s = time.perf_counter()
-    for protocol in protocols:
-        protocol.begin()
-    await asyncio.gather(*endings)
+    for each in connections:
+        send_next(each)
+    return await _finish(answers, connections, finished, lost, started_s)
+
+
+async def _send_at(port: int, prepared: Sequence[bytes], requests_per_s: float, count: int) -> Answers:
+    answers, finished = Answers(), asyncio.Event()
+    due: deque[tuple[float, bytes]] = deque()
+    idle: deque[_Connection] = deque()  # in turns, so that none is idle for so long that the server ends it
+
+    def set_free(connection: _Connection) -> None:
+        if due:
+            since_s, request = due.popleft()
+            connection.send(request, since_s)
+        else:
+            idle.append(connection)
+        if answers.statuses.total() == len(prepared):
+            finished.set()
+
+    connections, lost = await _connect(port, answers, set_free, count)
+    idle += connections
+    started_s = time.perf_counter()
+    for number, request in enumerate(prepared):
+        due_s = started_s + number / requests_per_s
+        await asyncio.sleep(due_s - time.perf_counter())
+        if lost.done():
+            break
+        if idle:
+            idle.popleft().send(request, due_s)
+        else:
+            due.append((due_s, request))
+    return await _finish(answers, connections, finished, lost, started_s)
+
+
+async def _finish(
+    answers: Answers,
+    connections: Sequence[_Connection],
+    finished: asyncio.Event,
+    lost: asyncio.Future[None],
+    started_s: float,
+) -> Answers:
+    waiting = asyncio.ensure_future(finished.wait())
+    await asyncio.wait((waiting, lost), return_when=asyncio.FIRST_COMPLETED)
+    if not waiting.done():
+        waiting.cancel()
+        await lost
     answers.seconds = time.perf_counter() - started_s
+    for each in connections:
+        each.close()
     return answers

@@ -1,0 +1,1 @@
+"""How fast a long history is read, and how much memory that takes."""

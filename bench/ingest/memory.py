@@ -1,0 +1,50 @@
+"""Whether memory stays flat while readings come in all the time: `python -m bench.ingest.memory`.
+
+The first minute is left out of the judgement: caches and the allocator fill up to what they keep.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+from bench.ingest.__main__ import good, product
+from bench.ingest.client import send_at
+from bench.ingest.workload import bodies
+from bench.machine import describe
+from bench.servers import CLIENT_CORE
+
+READINGS = 100
+STEP_S = 30
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.ingest.memory", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--requests-per-s", type=int, default=50, help=f"requests of {READINGS} readings each")
+    return parser.parse_args()
+
+
+def main() -> None:
+    chosen = arguments()
+    os.sched_setaffinity(0, {CLIENT_CORE})
+    print(describe("sensorcast", "apsw", "uvloop"))
+    rate = chosen.requests_per_s
+    sizes_mib: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="sensorcast-bench-") as folder, product(Path(folder)) as (server, key):
+        print(f"{'minute':>8} {'readings':>12} {'resident':>12}")
+        for step in range(int(chosen.minutes * 60 / STEP_S)):
+            good(send_at(server.port, key, bodies(rate * STEP_S, READINGS), requests_per_s=rate, connections=16))
+            sizes_mib.append(server.rss_bytes() / 2**20)
+            sent = (step + 1) * rate * STEP_S * READINGS
+            print(f"{(step + 1) * STEP_S / 60:>8.1f} {sent:>12,} {sizes_mib[-1]:>8.1f} MiB", flush=True)
+    settled = sizes_mib[60 // STEP_S :] or sizes_mib
+    print(
+        f"after the first minute {min(settled):.1f} to {max(settled):.1f} MiB, growth {settled[-1] - settled[0]:+.1f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
