@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,12 @@ def test_an_error_carries_what_to_do():
         "send later",
         2,
     )
+
+
+def test_every_code_of_a_refused_item_is_in_the_table():
+    sources = "".join(path.read_text("utf-8") for path in Path(errors.__file__).parent.rglob("*.py"))
+    assert set(re.findall(r"""InvalidReading\(\s*"(\w+)\"""", sources)) <= set(errors.ITEM_CODES)
+    assert {code for code in errors.ITEM_CODES if f'"{code}"' not in sources.replace(f'"{code}":', "")} == set()
 
 
 def test_a_refused_item_carries_the_code_of_its_rule():

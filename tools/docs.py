@@ -99,7 +99,9 @@ limit names its setting too.
 {table(("Code", "Status", "Whose fault", "Retry", "Meaning"), rows)}
 
 An item of an ingest request that breaks a rule of the [reading](http.md) is listed under `rejected`, with the HTTP
-status still 200: its neighbours are stored.
+status still 200: its neighbours are stored. Its `code` is one of these.
+
+{table(("Code of an item", "Meaning"), [(f"`{code}`", meaning) for code, meaning in errors.ITEM_CODES.items()])}
 """
 
 

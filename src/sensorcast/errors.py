@@ -16,7 +16,8 @@ and a message names the limit and the setting where a limit was met. Subclasses 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 
 class SensorcastError(Exception):
@@ -141,6 +142,20 @@ class InvalidReading(SensorcastError):
     def __init__(self, item_code: str, message: str) -> None:
         super().__init__(message)
         self.item_code = item_code
+
+
+ITEM_CODES: Final[Mapping[str, str]] = {
+    "wrong_type": "The item or one of its fields has another type than the rule says.",
+    "missing_field": "A field that every reading must have is missing.",
+    "invalid_value": "A field has the right type, but not the form that its rule says.",
+    "out_of_range": "A number is beyond its bounds.",
+    "duplicate_field": "A field is named twice, so its value is ambiguous.",
+    "no_values": "Nothing was measured.",
+    "time_out_of_window": "`recordedAt` is too old (`ingest_past_window_s`) or too far ahead (`ingest_future_window_s`).",
+    "unknown_unit": "The unit is not in the registry, and `auto_register` is off.",
+    "conflict": "The same reading is stored with other values; nothing was changed.",
+}
+"""The `code` of an item that was rejected, and what it says."""
 
 
 class ConfigurationError(SensorcastError):
