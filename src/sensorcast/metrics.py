@@ -155,6 +155,11 @@ BATCHES_CONFLATED: Final = Counter(
     "Batches replaced by a newer one of their unit for a slow client.",
     registry=REGISTRY,
 )
+CLIENT_EVENTS_REFUSED: Final = Counter(
+    "sensorcast_client_events_refused",
+    "Events of clients beyond their rate; answered with `rate_limited` where they asked for an answer.",
+    registry=REGISTRY,
+)
 CLIENTS_CUT: Final = Counter(
     "sensorcast_clients_cut",
     "Connections cut for not reading, by bound: bytes, stall, or total (of all connections).",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sensorcast.metrics import CLIENT_EVENTS_REFUSED
 from sensorcast.transport.namespace import Namespace
 from sensorcast.transport.socket import Socket
 from tests.transport.socketio_peer import IoPeer, IoServer, joined
@@ -116,6 +117,14 @@ async def test_an_event_over_the_rate_is_refused_instead_of_served(server: IoSer
     server.live(2.0)
     peer.send('25["plain"]')
     assert peer.received == ["35[[]]"]
+
+
+async def test_events_over_the_rate_are_counted_even_if_nobody_asked_for_an_answer(
+    server: IoServer, echo: Namespace
+) -> None:
+    before = CLIENT_EVENTS_REFUSED._value.get()
+    joined(server).send(*['2["plain"]' for _ in range(6)])
+    assert CLIENT_EVENTS_REFUSED._value.get() == before + 2
 
 
 async def test_handlers_that_pile_up_are_refused(server: IoServer, root: Namespace) -> None:

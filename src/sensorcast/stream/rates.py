@@ -56,9 +56,13 @@ RATES: Final = tuple(rate for rate in map(Rate._make, product(MULTIPLES, Mode)) 
 """Every class but the full rate."""
 
 
+IN_USE: Final = "some:"
+"""What the name of a room that marks a rate as in use begins with."""
+
+
 def in_use_room(rate: Rate, organization_room: Room) -> Room:
     """The room of all who follow anything of an organization at `rate`: while it is empty, nothing has to wait."""
-    return Room(f"some:{rate.room(organization_room)}")
+    return Room(IN_USE + rate.room(organization_room))
 
 
 def rate_for(max_rate_hz: float | None, mode: Mode, flush_interval_s: float) -> Rate:

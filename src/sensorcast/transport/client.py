@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from sensorcast.metrics import CLIENT_EVENTS_REFUSED
 from sensorcast.transport.connection import Connection
 from sensorcast.transport.endpoint import Handshake
 from sensorcast.transport.namespace import ConnectRefused, Namespace
@@ -178,6 +179,7 @@ class Client:
         if handler is None:
             return
         if self._overloads:
+            CLIENT_EVENTS_REFUSED.inc()
             self._answer(socket, packet.ack_id, RATE_LIMITED)
             return
         try:

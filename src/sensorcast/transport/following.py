@@ -8,16 +8,16 @@ that breaks `rooms_per_socket` changes nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any, Final
 
 from sensorcast.errors import InvalidRequest, QuotaExceeded
 from sensorcast.model import Room
-from sensorcast.stream.rates import FULL_RATE, RATES, Mode, Rate, in_use_room, rate_for
+from sensorcast.stream.rates import FULL_RATE, IN_USE, RATES, Mode, Rate, in_use_room, rate_for
 from sensorcast.transport.socket import Socket
 
 _ANY_RATE_HZ: Final = 1e6
 """Above every rate there is."""
-_ALL_RATES: Final = (FULL_RATE, *RATES)
 
 
 def wanted_rate(options: Any, flush_interval_s: float) -> Rate:
@@ -47,7 +47,7 @@ def follow(socket: Socket, room: Room, rate: Rate, *, organization_room: Room, r
         socket.join(room)
         return
     wanted = {rate.room(room)} if rate == FULL_RATE else {rate.room(room), in_use_room(rate, organization_room)}
-    after = _without_unused(_without(socket, room) | wanted, organization_room)
+    after = _without(socket.rooms, room, organization_room, kept=wanted)
     if len(after) > rooms_max:
         raise QuotaExceeded(f"a socket may be in {rooms_max} rooms (setting rooms_per_socket)")
     _move(socket, after)
@@ -55,22 +55,21 @@ def follow(socket: Socket, room: Room, rate: Rate, *, organization_room: Room, r
 
 def unfollow(socket: Socket, room: Room, *, organization_room: Room) -> None:
     """Follow it no longer, at whatever rate; nothing happens when it is not followed."""
-    _move(socket, _without_unused(_without(socket, room), organization_room))
+    _move(socket, _without(socket.rooms, room, organization_room))
 
 
-def _without(socket: Socket, room: Room) -> frozenset[str]:
-    """The rooms it is in, but for `room` at any rate."""
-    return socket.rooms - {rate.room(room) for rate in _ALL_RATES}
-
-
-def _without_unused(rooms: frozenset[str], organization_room: Room) -> frozenset[str]:
-    """Leave out the marks of rates at which nothing is followed."""
-    unused = {
-        in_use_room(rate, organization_room)
-        for rate in RATES
-        if not any(name.startswith(rate.prefix) for name in rooms)
-    }
-    return rooms - unused
+def _without(
+    rooms: frozenset[str], room: Room, organization_room: Room, *, kept: Collection[str] = ()
+) -> frozenset[str]:
+    """The rooms but for `room` at any rate, and with `kept`; marks of rates at which nothing is followed left out."""
+    if not any(name.startswith(IN_USE) for name in rooms):
+        # Nearly every socket: it follows everything at the full rate.
+        return (rooms - {room}).union(kept)
+    marks = {rate: in_use_room(rate, organization_room) for rate in RATES}
+    in_use = [rate for rate, mark in marks.items() if mark in rooms]
+    after = (rooms - {room, *(rate.room(room) for rate in in_use)}).union(kept)
+    unused = {marks[rate] for rate in in_use if not any(name.startswith(rate.prefix) for name in after)}
+    return after - unused
 
 
 def _move(socket: Socket, after: frozenset[str]) -> None:

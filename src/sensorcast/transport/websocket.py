@@ -8,17 +8,17 @@ that breaks the protocol is closed without touching any other.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from websockets.frames import Frame as InboundFrame
 from websockets.frames import Opcode
-from websockets.protocol import OPEN, SERVER, Protocol
+from websockets.protocol import OPEN
 
 from sensorcast.transport import connection as reasons
 from sensorcast.transport.census import Network, peer_address
 from sensorcast.transport.connection import Connection
+from sensorcast.transport.inbound import InboundProtocol
 from sensorcast.transport.opening import Opening, may_deflate, open_websocket
 from sensorcast.transport.outbound import ANY_BYTES, OutboundHalf
 from sensorcast.wire.engine_session import Probe
@@ -32,7 +32,6 @@ LINGER_S: Final = 2.0
 """Time a closing socket has to take our last bytes before it is aborted."""
 READ_SLICE_BYTES: Final = 4_096
 """Bytes parsed before what they say is judged: a whole read of the smallest frames would be 300 ms of parsing."""
-_QUIET: Final = logging.getLogger("sensorcast.websocket")
 
 
 class WebSocketCarrier(OutboundHalf):
@@ -46,7 +45,7 @@ class WebSocketCarrier(OutboundHalf):
         # The arguments are uvicorn's. We do not join its connection set: the endpoint closes us, after the last flush.
         super().__init__()
         self.network: Network | None = None
-        self._protocol = cast(Protocol, None)
+        self._protocol = cast(InboundProtocol, None)
         self._fragments: list[bytes] | None = None
         self._probe: Probe | None = None
         self._linger: asyncio.TimerHandle | None = None
@@ -66,7 +65,7 @@ class WebSocketCarrier(OutboundHalf):
 
     def _accept(self, endpoint: Endpoint, opening: Opening) -> None:
         self._endpoint = endpoint
-        self._protocol = Protocol(SERVER, state=OPEN, max_size=endpoint.limits.timing.max_payload_bytes, logger=_QUIET)
+        self._protocol = InboundProtocol(endpoint.limits.timing.max_payload_bytes)
         if opening.deflate is not None:
             self._protocol.extensions = [opening.deflate]
             self._deflate = may_deflate(opening.deflate)
