@@ -151,7 +151,7 @@ ITEM_CODES: Final[Mapping[str, str]] = {
     "out_of_range": "A number is beyond its bounds.",
     "duplicate_field": "A field is named twice, so its value is ambiguous.",
     "no_values": "Nothing was measured.",
-    "time_out_of_window": "`recordedAt` is too old (`ingest_past_window_s`) or too far ahead (`ingest_future_window_s`).",
+    "time_out_of_window": "`recordedAt` is before `ingest_past_window_s` or after `ingest_future_window_s`.",
     "unknown_unit": "The unit is not in the registry, and `auto_register` is off.",
     "conflict": "The same reading is stored with other values; nothing was changed.",
 }
