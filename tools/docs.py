@@ -173,7 +173,11 @@ def command_section(context: click.Context, command: click.Command) -> str:
     ]
     options = [(f"`{flag}`", " ".join(text.split())) for flag, text in filter(None, records)]
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    parts = [f"## `{context.command_path}`", first_paragraph(command.callback), f"```\n{usage}\n```"]
+    parts = [
+        f"## `{context.command_path}`",
+        " ".join((command.help or "").split("\n\n")[0].split()),
+        f"```\n{usage}\n```",
+    ]
     if options:
         parts.append(table(("Option", "What it is"), options))
     return "\n\n".join(parts) + "\n"
