@@ -117,6 +117,15 @@ class CredentialContract:
         assert len(await store.revocations_since(0)) == 1
         await other.close()
 
+    async def test_the_keys_of_an_organization_are_bounded(
+        self, store: Credentials, monkeypatch: pytest.MonkeyPatch, revocations_max: str
+    ) -> None:
+        monkeypatch.setattr(revocations_max.replace("REVOCATIONS", "KEYS"), 1)
+        await store.create_key(key("k1"))
+        with pytest.raises(InvalidRequest, match="1 API keys"):
+            await store.create_key(key("k2"))
+        await store.create_key(key("k3", "globex"))
+
     async def test_the_revocations_of_an_organization_are_bounded(
         self, store: Credentials, monkeypatch: pytest.MonkeyPatch, revocations_max: str
     ) -> None:

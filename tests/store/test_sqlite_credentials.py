@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sensorcast.errors import InvalidRequest
 from sensorcast.settings import Settings
-from sensorcast.store import sqlite_credentials
 from sensorcast.store.sqlite import SqliteStore
-from tests.contracts.credentials import CredentialContract, OpenCredentials, key
+from tests.contracts.credentials import CredentialContract, OpenCredentials
 
 
 @pytest.fixture
@@ -35,14 +33,3 @@ def revocations_max() -> str:
 
 class TestSqlite(CredentialContract):
     """Each claim of the contract."""
-
-
-async def test_the_keys_of_an_organization_are_bounded(
-    open_store: OpenCredentials, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite_credentials, "KEYS_MAX", 1)
-    store = await open_store()
-    await store.create_key(key("k1"))
-    with pytest.raises(InvalidRequest, match="1 API keys"):
-        await store.create_key(key("k2"))
-    await store.create_key(key("k3", "globex"))
