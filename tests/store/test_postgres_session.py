@@ -17,7 +17,7 @@ from sensorcast.settings import Settings
 from sensorcast.store import postgres_session
 from sensorcast.store.postgres import PostgresStore
 from sensorcast.store.postgres_server import migrate
-from sensorcast.store.postgres_session import PostgresSession
+from sensorcast.store.postgres_session import Outage, PostgresSession
 from tests.contracts.store import history
 from tests.readings import reading, series
 from tests.support.fault_proxy import Cut, FaultProxy
@@ -105,7 +105,7 @@ async def test_marks_of_sessions_of_the_past_are_deleted_when_a_store_opens(post
 
 
 async def test_an_error_of_the_work_is_raised_and_the_session_goes_on(postgres: PostgresServer) -> None:
-    session = PostgresSession(await postgres.new_database(), random=Random(1))
+    session = PostgresSession(await postgres.new_database(), outage := Outage(), random=Random(1))
     await migrate(await session.open())
 
     async def fail(connection: Any) -> None:
@@ -114,7 +114,7 @@ async def test_an_error_of_the_work_is_raised_and_the_session_goes_on(postgres: 
 
     with pytest.raises(asyncpg.DivisionByZeroError):
         await session.run(fail)
-    assert session.failure is None
+    assert outage.failure is None
     assert await session.run(lambda connection: connection.fetchval("SELECT to_regclass('t')")) is None
     session.close()
 
@@ -123,11 +123,13 @@ async def test_a_server_that_stays_away_is_waited_for_once_and_then_refused_at_o
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(postgres_session, "_RETRY_S", 0.2)
-    session = PostgresSession(f"postgresql://sensorcast@127.0.0.1:{free_port()}/x", random=Random(1))
+    session = PostgresSession(
+        f"postgresql://sensorcast@127.0.0.1:{free_port()}/x", outage := Outage(), random=Random(1)
+    )
     for _ in range(2):
         with pytest.raises(Unavailable, match="does not answer"):
             await session.run(lambda connection: connection.execute("SELECT 1"))
-    assert session.failure == "the database does not answer"
+    assert outage.failure == "the database does not answer"
     started_s = asyncio.get_running_loop().time()
     with pytest.raises(Unavailable):
         await session.run(lambda connection: connection.execute("SELECT 1"))

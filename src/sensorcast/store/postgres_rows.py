@@ -115,14 +115,19 @@ class KnownReadings(Exception):
     """Not all rows are new: roll back, then use `judge`."""
 
 
-async def insert_new(connection: Any, rows: Sequence[Row]) -> None:
-    """Insert rows. Raises `KnownReadings` when one of them, or its id, is there already."""
-    given = [row for row in rows if not _says_its_time(row)]
+async def insert_new(connection: Any, rows: Sequence[Row], *, all_derived: bool) -> None:
+    """Insert rows; `all_derived` says that none of them `is_given`.
+
+    Raises `KnownReadings` when one of them, or its id, is there already.
+    """
+    given = [] if all_derived else [row for row in rows if is_given(row[_ID], row[_TIME])]
     if given:
-        columns = [*_columns(given, _ORGANIZATION, _ID, _TIME), [_time_of_id(row[_ID]) is not None for row in given]]
+        columns = [*_columns(given, _ORGANIZATION, _ID, _TIME), [is_like_ours(row[_ID]) for row in given]]
         if await _count(connection, _INSERT_GIVEN, columns) != len(given) or await _derived(connection, given):
             raise KnownReadings
-    if await connection.fetchval(_ANY_LIKE_OURS) and await _given(connection, [r for r in rows if _says_its_time(r)]):
+    if await connection.fetchval(_ANY_LIKE_OURS) and await _given(
+        connection, [r for r in rows if not is_given(r[_ID], r[_TIME])]
+    ):
         raise KnownReadings
     try:
         await connection.copy_records_to_table("readings", records=rows, columns=_COLUMNS)
@@ -162,12 +167,18 @@ def _comparable(row: Row) -> Row:
     return (*row[:_ID], str(row[_ID]), *row[_ID + 1 : _METRICS], metrics)
 
 
-def _says_its_time(row: Row) -> bool:
-    """Tell whether the row's id has the form of those derived by the server for its time: then its partition, whose
-    index keeps ids unique, is the only one in which the same id can be of that form.
+def is_given(reading_id: str, recorded_at_us: int) -> bool:
+    """Tell whether an id has another form than those derived by the server for readings of this time.
+
+    One of that form is kept unique by the index of its partition: the same id cannot be of that form anywhere else.
     """
-    at_ms: int = row[_TIME] // 1_000
-    return _time_of_id(row[_ID]) == at_ms & 0xFFFF_FFFF_FFFF
+    time_ms = _time_of_id(reading_id)
+    return time_ms is None or time_ms != recorded_at_us // 1_000 & 0xFFFF_FFFF_FFFF
+
+
+def is_like_ours(reading_id: str) -> bool:
+    """Tell whether a given id could be the one that the server derives for another reading."""
+    return _time_of_id(reading_id) is not None
 
 
 def _time_of_id(text: str) -> int | None:
@@ -183,7 +194,7 @@ async def _given(connection: Any, rows: Sequence[Row]) -> set[tuple[int, str]]:
 
 async def _derived(connection: Any, rows: Sequence[Row]) -> set[tuple[int, str]]:
     """Which ids of the rows are those of a stored reading of the time they say."""
-    timed = [row for row in rows if _time_of_id(row[_ID]) is not None]
+    timed = [row for row in rows if is_like_ours(row[_ID])]
     if not timed:
         return set()
     times = [(_time_of_id(row[_ID]) or 0) * 1_000 for row in timed]

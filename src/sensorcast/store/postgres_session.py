@@ -55,19 +55,27 @@ class _Sent(NamedTuple):
     result: Any
 
 
+class Outage:
+    """What is wrong with the server, as far as the sessions of one store know; they share it."""
+
+    def __init__(self) -> None:
+        self.failure: str | None = None
+        """Why the last write failed for a reason that concerns all writes; None when writes work."""
+        self.since_s: float | None = None
+        """Since when it has not answered."""
+
+
 class PostgresSession:
     """Not for two callers at a time."""
 
-    def __init__(self, url: str, *, random: Random) -> None:
-        self.failure: str | None = None
-        """Why the last write failed for a reason that concerns all writes; None when writes work."""
+    def __init__(self, url: str, outage: Outage, *, random: Random) -> None:
         self._url = url
+        self._outage = outage
         self._random = random
         self._session_id = uuid4()
         self._name = f"sensorcast {self._session_id}"
         self._mark = 0
         self._connection: Any = None
-        self._failing_since_s: float | None = None
 
     async def open(self) -> Any:
         """Give the connection. Raises asyncpg errors, `OSError` or `TimeoutError`."""
@@ -97,7 +105,7 @@ class PostgresSession:
                         await prepare(connection)
                     sent = await self._perform(connection, work)
                     await connection.execute("COMMIT")
-                self.failure = self._failing_since_s = None
+                self._outage.failure = self._outage.since_s = None
                 return sent.result
             except Exception as exc:
                 sent = sent if is_lost(exc) else None
@@ -136,15 +144,15 @@ class PostgresSession:
     def _is_over(self) -> bool:
         """Whether the server has been away for so long that waiting for it makes no sense."""
         now_s = asyncio.get_running_loop().time()
-        if self._failing_since_s is None:
-            self._failing_since_s = now_s
-        return now_s - self._failing_since_s > _RETRY_S
+        if self._outage.since_s is None:
+            self._outage.since_s = now_s
+        return now_s - self._outage.since_s > _RETRY_S
 
     def _failed(self, error: Exception) -> SensorcastError:
         meaning = translate(error)
-        if self.failure != meaning.message:
+        if self._outage.failure != meaning.message:
             _log.error("store_write_failed", reason=meaning.message, detail=repr(error))
-        self.failure = meaning.message
+        self._outage.failure = meaning.message
         return meaning
 
 

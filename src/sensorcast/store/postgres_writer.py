@@ -1,8 +1,9 @@
-"""The one writer to PostgreSQL: a task that owns the writing session.
+"""The writer to PostgreSQL: two tasks, each with a session of its own, that take turns.
 
 Owns group commit. The invariant: a caller gets an answer only after the commit that holds its work is on the server's
 disk, or after it surely failed. All appends that wait at one moment share one transaction; one that cannot be stored
-fails alone.
+fails alone. While one group is on its way, the next is put together and sent: the server never waits for this process,
+nor this process for the server. Work that must see what came before it, or hold up what comes after, runs alone.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import structlog
@@ -22,11 +23,14 @@ from sensorcast.errors import SensorcastError, Unavailable
 from sensorcast.metrics import STORE_COMMIT_READINGS, STORE_COMMIT_SECONDS
 from sensorcast.model import Reading, Verdict
 from sensorcast.settings import Settings
-from sensorcast.store.postgres_rows import KnownReadings, Row, insert_new, judge, to_row
+from sensorcast.store.postgres_rows import KnownReadings, Row, insert_new, is_given, is_like_ours, judge, to_row
 from sensorcast.store.postgres_server import migrate
-from sensorcast.store.postgres_session import PostgresSession, Work, forget_old_marks
+from sensorcast.store.postgres_session import Outage, PostgresSession, Work, forget_old_marks
 from sensorcast.store.postgres_units import Partitions, UnitNumbers
 from sensorcast.store.write_bounds import GROUP_MAX_READINGS, READING_BYTES, WriteBounds, memory_bytes
+
+_SESSIONS: Final = 2
+"""Groups under way at the same time: one that is made or answered here, one that the server works on."""
 
 _RACES_MAX: Final = 8
 """Times in a row in which another server may be faster with the same readings."""
@@ -37,7 +41,7 @@ _log = structlog.get_logger(__name__)
 class _Job:
     """Work, how much it is, and who waits for it; `readings` or `run`."""
 
-    __slots__ = ("bytes", "future", "readings", "run", "weight")
+    __slots__ = ("all_derived", "alone", "bytes", "future", "ids", "readings", "run", "weight")
 
     def __init__(self, readings: Sequence[Reading], run: Work | None, future: asyncio.Future[Any]) -> None:
         self.readings = readings
@@ -45,47 +49,66 @@ class _Job:
         self.future = future
         self.weight = len(readings) or 1
         self.bytes = memory_bytes(readings) or READING_BYTES
+        self.ids = {reading.id for reading in readings}
+        given = [reading.id for reading in readings if is_given(reading.id, reading.recorded_at_us)]
+        self.all_derived = not given
+        self.alone = run is not None or any(map(is_like_ours, given))
+
+
+class _UnderWay(NamedTuple):
+    """What a group under way is made of, for those that come after it."""
+
+    ids: set[str]
+    alone: bool
 
 
 class PostgresWriter:
     """Start with `start`, hand in work with `append` and `change`, end with `close`."""
 
     def __init__(self, url: str, settings: Settings, *, random: Random) -> None:
-        self._session = PostgresSession(url, random=random)
+        self._outage = Outage()
+        self._sessions = [PostgresSession(url, self._outage, random=random) for _ in range(_SESSIONS)]
         self._bounds = WriteBounds(settings)
         self._jobs: deque[_Job] = deque()
-        self._arrived = asyncio.Event()
+        self._under_way: dict[PostgresSession, _UnderWay] = {}
+        self._moved = asyncio.Event()
         self._closing = False
         self._numbers = UnitNumbers()
         self._partitions = Partitions()
-        self._task: asyncio.Task[None] | None = None
+        self._preparing = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def failure(self) -> str | None:
         """Why the last write failed for a reason that concerns all writes; None when writes work."""
-        return self._session.failure
+        return self._outage.failure
 
     async def start(self) -> None:
-        """Connect, bring the schema up to date and start the task. Raises asyncpg errors, `OSError` and others."""
-        connection = await self._session.open()
+        """Connect, bring the schema up to date and start the tasks. Raises asyncpg errors, `OSError` and others."""
+        session = self._sessions[0]
+        connection = await session.open()
         try:
             await migrate(connection)
             await forget_old_marks(connection)
             if await connection.fetchval("SHOW fsync") != "on":
                 _log.warning("database_without_fsync", meaning="a power failure may lose acknowledged readings")
         except BaseException:
-            self._session.close()
+            session.close()
             raise
-        self._task = asyncio.create_task(self._work(), name="sensorcast-postgres-writer")
+        self._tasks = [
+            asyncio.create_task(self._work(session), name=f"sensorcast-postgres-writer-{number}")
+            for number, session in enumerate(self._sessions)
+        ]
 
     async def close(self) -> None:
         """Commit what is queued, then disconnect."""
         self._closing = True
-        self._arrived.set()
-        if self._task is not None:
-            await asyncio.wait((self._task,))
-            self._task = None
-        self._session.close()
+        self._moved.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+            self._tasks = []
+        for session in self._sessions:
+            session.close()
 
     def append(self, readings: Sequence[Reading]) -> asyncio.Future[list[Verdict]]:
         """Queue readings for the next group commit. Raises `Unavailable` when the queue is full."""
@@ -100,40 +123,52 @@ class PostgresWriter:
             raise Unavailable("the store is closed", retry_after_s=5)
         self._bounds.take(job.weight, job.bytes)
         self._jobs.append(job)
-        self._arrived.set()
+        self._moved.set()
         return job.future
 
-    async def _work(self) -> None:
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._jobs:
-                group = self._take_group()
-                try:
-                    await self._run(group)
-                except Exception as exc:  # a fault of ours must not end the task and leave everybody waiting
-                    _log.exception("store_writer_fault")
-                    self._deliver(group, [exc] * len(group))
-            if self._closing:
-                return
+    async def _work(self, session: PostgresSession) -> None:
+        while not self._closing or self._jobs:
+            group = self._take_group()
+            if not group:
+                self._moved.clear()
+                await self._moved.wait()
+                continue
+            self._under_way[session] = _UnderWay(set().union(*(job.ids for job in group)), group[0].alone)
+            try:
+                await self._run(session, group)
+            except Exception as exc:  # a fault of ours must not end the task and leave everybody waiting
+                _log.exception("store_writer_fault")
+                self._deliver(group, [exc] * len(group))
+            del self._under_way[session]
+            self._moved.set()
 
     def _take_group(self) -> list[_Job]:
-        """Take the appends that wait, up to the group's bound, or the one change that is next."""
-        group = [self._jobs.popleft()]
-        weight = group[0].weight
-        while group[0].run is None and self._jobs and self._jobs[0].run is None and weight < GROUP_MAX_READINGS:
+        """Take the appends that wait, up to the group's bound, or the one that runs alone; nothing if it is not time.
+
+        What shares a reading with a group under way waits for it: two transactions with the same ones in another order
+        would wait for each other.
+        """
+        group: list[_Job] = []
+        weight = 0
+        while self._jobs and weight < GROUP_MAX_READINGS and self._may_start(self._jobs[0], group):
             group.append(self._jobs.popleft())
             weight += group[-1].weight
         return group
 
-    async def _run(self, group: Sequence[_Job]) -> None:
+    def _may_start(self, job: _Job, group: Sequence[_Job]) -> bool:
+        if job.alone or (group and group[0].alone):
+            return not group and not self._under_way
+        return all(not other.alone and job.ids.isdisjoint(other.ids) for other in self._under_way.values())
+
+    async def _run(self, session: PostgresSession, group: Sequence[_Job]) -> None:
         run = group[0].run
         if run is not None:
-            self._deliver(group, [await self._change(run)])
+            self._deliver(group, [await self._change(session, run)])
             return
         readings = [reading for job in group for reading in job.readings]
+        all_derived = all(job.all_derived for job in group)
         started_s = time.perf_counter()
-        result = await self._append(readings)
+        result = await self._append(session, readings, all_derived=all_derived)
         if not isinstance(result, BaseException):
             STORE_COMMIT_SECONDS.observe(time.perf_counter() - started_s)
             STORE_COMMIT_READINGS.observe(len(readings))
@@ -143,11 +178,11 @@ class PostgresWriter:
             self._deliver(group, [result] * len(group))
         else:  # one of them is poisonous or too big for the disk: each alone, so that only that one fails
             for job in group:
-                await self._run([job])
+                await self._run(session, [job])
 
-    async def _change(self, run: Work) -> Any:
+    async def _change(self, session: PostgresSession, run: Work) -> Any:
         try:
-            return await self._session.run(run)
+            return await session.run(run)
         except Exception as exc:
             return exc
 
@@ -162,38 +197,45 @@ class PostgresWriter:
                 job.future.set_result(result)
             self._bounds.free(job.weight, job.bytes)
 
-    async def _append(self, readings: Sequence[Reading]) -> Any:
+    async def _append(self, session: PostgresSession, readings: Sequence[Reading], *, all_derived: bool) -> Any:
         """Insert all as new, as almost all are; else judge each, in another transaction. Errors come as values."""
-        insert = self._insert
+        insert: Callable[..., Awaitable[list[Verdict]]] = _insert
+        rows: list[Row] = []
+
+        async def prepare(connection: Any) -> None:
+            rows[:] = await self._rows(connection, readings)
+
         for _ in range(_RACES_MAX):
+            work = partial(insert, rows=rows, all_derived=all_derived)
             try:
-                return await self._session.run(partial(insert, readings), prepare=partial(self._prepare, readings))
+                return await session.run(work, prepare=prepare)
             except KnownReadings:
-                insert = self._insert_judged
+                insert = _insert_judged
             except asyncpg.CheckViolationError:  # another server dropped a partition that we know
                 self._partitions.forget()
             except Exception as exc:
                 return exc
         return Unavailable("other servers store the same readings", retry_after_s=1)
 
-    async def _prepare(self, readings: Sequence[Reading], connection: Any) -> None:
-        await self._numbers.learn(connection, {reading.unit_key for reading in readings})
-        await self._partitions.make(connection, {reading.recorded_at_us for reading in readings})
+    async def _rows(self, connection: Any, readings: Sequence[Reading]) -> list[Row]:
+        """Make the rows of readings, and whatever they need to be there before them."""
+        async with self._preparing:  # what one group has learned must not be forgotten for another one's sake
+            await self._numbers.learn(connection, {reading.unit_key for reading in readings})
+            await self._partitions.make(connection, {reading.recorded_at_us for reading in readings})
+            return [to_row(reading, self._numbers[reading.unit_key]) for reading in readings]
 
-    async def _insert(self, readings: Sequence[Reading], connection: Any) -> list[Verdict]:
-        await insert_new(connection, self._rows(readings))
-        return [Verdict.STORED] * len(readings)
 
-    async def _insert_judged(self, readings: Sequence[Reading], connection: Any) -> list[Verdict]:
-        rows = self._rows(readings)
-        verdicts = await judge(connection, rows)
-        new = [row for row, verdict in zip(rows, verdicts, strict=True) if verdict is Verdict.STORED]
-        if new:
-            await insert_new(connection, new)
-        return verdicts
+async def _insert(connection: Any, *, rows: Sequence[Row], all_derived: bool) -> list[Verdict]:
+    await insert_new(connection, rows, all_derived=all_derived)
+    return [Verdict.STORED] * len(rows)
 
-    def _rows(self, readings: Sequence[Reading]) -> list[Row]:
-        return [to_row(reading, self._numbers[reading.unit_key]) for reading in readings]
+
+async def _insert_judged(connection: Any, *, rows: Sequence[Row], all_derived: bool) -> list[Verdict]:
+    verdicts = await judge(connection, rows)
+    new = [row for row, verdict in zip(rows, verdicts, strict=True) if verdict is Verdict.STORED]
+    if new:
+        await insert_new(connection, new, all_derived=all_derived)
+    return verdicts
 
 
 def _own(error: BaseException) -> BaseException:
