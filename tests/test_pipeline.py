@@ -171,6 +171,25 @@ async def test_a_failure_after_the_caller_left_harms_nobody(pipeline: Pipeline, 
     assert sink.streamed == []
 
 
+async def test_what_would_find_the_queue_full_is_refused_before_it_is_read(
+    store: SqliteStore, sink: Sink, registry: Registry, path: Path
+) -> None:
+    pipeline = Pipeline(store, sink, registry, queue_max_readings=8)
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    callers = [asyncio.create_task(pipeline.accept("acme", [item])) for item in series(6)]
+    await asyncio.sleep(0.02)
+    pipeline.refuse_when_full()
+    callers.append(asyncio.create_task(pipeline.accept("acme", [reading("u2")])))
+    await asyncio.sleep(0.02)
+    with pytest.raises(Unavailable, match="7 readings wait for the store already"):
+        pipeline.refuse_when_full()
+    other.execute("ROLLBACK")
+    other.close()
+    await asyncio.gather(*callers)
+    pipeline.refuse_when_full()
+
+
 async def test_outcomes_are_counted(pipeline: Pipeline) -> None:
     outcomes = ("stored", "duplicate", "conflict", "rejected")
     before = [counted(outcome) for outcome in outcomes]

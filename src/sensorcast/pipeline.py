@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from sensorcast.errors import InvalidReading
+from sensorcast.errors import InvalidReading, Unavailable
 from sensorcast.metrics import INGEST_READINGS, STREAM_ERRORS
 from sensorcast.model import Reading, Verdict
 from sensorcast.registry import Registry
@@ -24,6 +24,11 @@ from sensorcast.store import ReadingStore
 _STORED, _DUPLICATE, _CONFLICTING, _REJECTED = map(
     INGEST_READINGS.labels, ("stored", "duplicate", "conflict", "rejected")
 )
+QUEUE_READINGS: Final = 20_000
+"""What may wait for the store, as the setting `queue_max_readings` has it by default."""
+_NEARLY: Final = 7 / 8
+"""How full the queue is when nothing more is even read: what was read by then still finds room."""
+
 _recorded_at: Final = attrgetter("recorded_at_us")
 _log = structlog.get_logger(__name__)
 
@@ -56,11 +61,28 @@ class Receipt(msgspec.Struct, frozen=True, rename="camel"):
 class Pipeline:
     """Takes readings of authenticated callers. Needs an open store and a started registry."""
 
-    def __init__(self, store: ReadingStore, sink: ReadingSink, registry: Registry) -> None:
+    def __init__(
+        self, store: ReadingStore, sink: ReadingSink, registry: Registry, *, queue_max_readings: int = QUEUE_READINGS
+    ) -> None:
         self._store = store
         self._sink = sink
         self._registry = registry
+        self._queue_max_readings = queue_max_readings
+        self._waiting_readings = 0
         self._in_flight: set[asyncio.Future[list[Verdict]]] = set()
+
+    def refuse_when_full(self) -> None:
+        """Raise `Unavailable` when so much waits for the store that reading a further request would be in vain.
+
+        Refusing after the decoding costs as much as storing: beyond its capacity a server that did would get nothing
+        done in time.
+        """
+        if self._waiting_readings >= _NEARLY * self._queue_max_readings:
+            raise Unavailable(
+                f"{self._waiting_readings} readings wait for the store already (setting queue_max_readings)",
+                hint="Slow down and try again.",
+                retry_after_s=1,
+            )
 
     async def accept(self, organization_id: str, items: Sequence[Reading | InvalidReading]) -> Receipt:
         """Store and stream the good ones among items; give the receipt after the commit.
@@ -72,6 +94,7 @@ class Pipeline:
         readings = [item for item in items if isinstance(item, Reading)]
         appending = asyncio.ensure_future(self._store.append(readings))
         self._in_flight.add(appending)
+        self._waiting_readings += len(readings)
         # Comes before whoever awaits the same, and needs nobody who does. (A task of its own for all of this was an
         # eighth of what a small request costs.)
         appending.add_done_callback(partial(self._appended, organization_id, readings))
@@ -88,6 +111,7 @@ class Pipeline:
         self, organization_id: str, readings: Sequence[Reading], appending: asyncio.Future[list[Verdict]]
     ) -> None:
         self._in_flight.discard(appending)
+        self._waiting_readings -= len(readings)
         if appending.cancelled() or appending.exception() is not None:
             return
         verdicts = appending.result()

@@ -109,6 +109,7 @@ class IngestEndpoint:
         self._check_rate(key)
         self._quotas.take_request(key.organization_id)
         inflate = headers.is_gzip()
+        self._pipeline.refuse_when_full()
         body = await self._read(headers, receive)
         if inflate:
             body = await self._inflate(body)
