@@ -26,11 +26,20 @@ class Other:
         self.path = folder / "http-1"
         self.answer = ANSWER
         self.asked = b""
+        self.under_way = 0
         self.is_left = asyncio.Event()
         self.answering = asyncio.Event()
         self.answering.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.under_way += 1
+        try:
+            await self._serve(reader, writer)
+        finally:
+            writer.close()
+            self.under_way -= 1
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked = await reader.readuntil(b"\r\n\r\n")
         reading = asyncio.ensure_future(self._read_on(reader))
         answering = asyncio.ensure_future(self.answering.wait())
@@ -41,7 +50,6 @@ class Other:
             writer.write(self.answer)
         reading.cancel()
         answering.cancel()
-        writer.close()
 
     async def _read_on(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65_536):
@@ -56,6 +64,7 @@ async def other() -> AsyncIterator[Other]:
         server = await asyncio.start_unix_server(made.serve, made.path)
         yield made
         server.close()
+        await until(lambda: not made.under_way)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from sensorcast.settings import Settings
 from sensorcast.store.sqlite_file import open_writer, translate
 from sensorcast.store.sqlite_queue import Append, Change, Job, WriteQueue
 from sensorcast.store.sqlite_rows import UnitNumbers, insert_judged, insert_new, to_row
+from sensorcast.store.sqlite_turn import WriteTurns
 
 _CHECKPOINT_PAGES: Final = 4_000
 """Pages (16 MiB) in the write-ahead log after which it is copied into the database, between two commits."""
@@ -51,6 +52,7 @@ class SqliteWriter:
         self._settings = settings
         self._queue = WriteQueue(settings)
         self._connection: apsw.Connection | None = None
+        self._turns: WriteTurns | None = None
         self._inode = 0
         self._log_pages = 0
         self._closing = False
@@ -116,6 +118,8 @@ class SqliteWriter:
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
         self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._drop_connection()
+        if self._turns is not None:
+            self._turns.close()
 
     def _run(self, group: Sequence[Job]) -> list[Outcome]:
         """Do the work of a group; give each job with its result or its error."""
@@ -151,7 +155,13 @@ class SqliteWriter:
         return insert_judged(connection, [to_row(reading, self._numbers) for reading in readings])
 
     def _attempt(self, run: Callable[[apsw.Connection], Any]) -> Any:
-        """Run in one transaction and commit it; give its result, or the error as a value."""
+        """Run in one transaction and commit it, when it is our turn; give its result, or the error as a value."""
+        if self._turns is None:
+            return self._transact(run)
+        with self._turns.turn():
+            return self._transact(run)
+
+    def _transact(self, run: Callable[[apsw.Connection], Any]) -> Any:
         try:
             connection = self._usable_connection()
             connection.execute("BEGIN IMMEDIATE")
@@ -205,6 +215,8 @@ class SqliteWriter:
         self._connection = connection
         self._inode = self._path.stat().st_ino
         self._numbers = UnitNumbers(connection)
+        if self._settings.workers > 1 and self._turns is None:
+            self._turns = WriteTurns(self._path, self._settings.store_busy_timeout_ms / 1_000)
         return connection
 
     def _committed(self, _connection: apsw.Connection, _database: str, log_pages: int) -> int:
@@ -217,6 +229,8 @@ class SqliteWriter:
             return
         try:
             self._connection.wal_checkpoint(mode=mode)
+        except apsw.BusyError:
+            pass  # another process is at work on the database, and copies the log as well
         except apsw.Error as exc:  # nothing is lost: the log keeps what could not be copied
             _log.warning("store_checkpoint_failed", detail=str(exc))
 
