@@ -57,3 +57,9 @@ def test_an_exception_is_one_line_with_its_traceback(lines):
 def test_lines_below_the_level_are_not_written():
     assert [line["event"] for line in lines_of("error")] == ["fourth"]
     assert "third" in [line["event"] for line in lines_of("debug")]
+
+
+def test_lines_of_a_worker_say_which():
+    program = PROGRAM.replace("{level}", "info").replace('set_up("info")', 'set_up("info", worker=3)')
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["worker"] for line in done.stderr.splitlines()] == [3, 3, 3]

@@ -121,3 +121,55 @@ async def test_connection_that_asked_nothing_ends_with_the_server(arrived):
     keeper.connection_lost(None)
     assert transport.ended == ["close"]
     assert state.connections == set()
+
+
+class Ways:
+    """The way to other workers: takes what names the session `1.abc`, and can give it back."""
+
+    def __init__(self) -> None:
+        self.offered: list[tuple[object, bytes, int]] = []
+        self.take_back: Any = None
+
+    def destination(self, data: bytes) -> int | None:
+        return 1 if b"sid=1.abc" in data else None
+
+    def offer(self, transport: object, data: bytes, index: int, take_back: Any) -> None:
+        self.offered.append((transport, data, index))
+        self.take_back = take_back
+
+
+FOREIGN = UPGRADE.replace(b"EIO=4", b"EIO=4&sid=1.abc")
+
+
+@pytest.fixture
+def ways(monkeypatch):
+    made = Ways()
+    monkeypatch.setattr(Bound, "handover", made)
+    return made
+
+
+async def test_session_of_another_worker_takes_its_connection_there(arrived, ways):
+    keeper, transport, state = arrived
+    keeper.data_received(FOREIGN)
+    assert ways.offered == [(transport, FOREIGN, 1)]
+    assert (transport.protocol, Successor.made) == (None, [])
+    assert state.connections == {keeper}
+    ways.take_back()
+    assert isinstance(transport.protocol, WebSocket)
+    assert transport.protocol.seen == [transport, FOREIGN]
+
+
+async def test_session_of_our_own_stays(arrived, ways):
+    keeper, transport, _state = arrived
+    keeper.data_received(UPGRADE)
+    assert ways.offered == []
+    assert isinstance(transport.protocol, WebSocket)
+
+
+async def test_adopted_connection_is_served_here_whatever_it_asks(ways):
+    Successor.made.clear()
+    transport = FakeTransport()
+    Bound(None, SimpleNamespace(connections=set()), {}).adopting(FOREIGN).connection_made(transport)
+    assert ways.offered == []
+    assert isinstance(transport.protocol, WebSocket)
+    assert transport.protocol.seen == [transport, FOREIGN]
