@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from sensorcast import model
 from sensorcast.auth import tokens
+from sensorcast.cluster.relay import Relay
 from sensorcast.errors import InvalidRequest
 from sensorcast.model import Room
 from sensorcast.store import Store
@@ -28,6 +31,7 @@ from tests.contracts.registry import RegistryContract
 from tests.isolation.node import NAMES, node, nodes
 from tests.isolation.predicates import Predicate, predicates
 from tests.support.postgres import PostgresServer
+from tests.support.redis import RedisServer
 
 Mutate = Callable[[pytest.MonkeyPatch], None]
 
@@ -178,6 +182,21 @@ MUTATIONS: dict[str, Mutate] = {
     "subscribe:organization": any_organization_may_be_followed,
     "organization of a token": any_token_is_for_any_organization,
 }
+
+
+async def test_readings_of_another_node_taken_for_those_of_everybody_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer, shared_redis: RedisServer
+) -> None:
+    real = Relay._take
+
+    def take(relay: Relay, _organization_id: str, reading: model.Reading) -> None:
+        for name in ORGANIZATIONS:
+            real(relay, name, msgspec.structs.replace(reading, organization_id=name))
+
+    monkeypatch.setattr(Relay, "_take", take)
+    joined = {"redis_url": shared_redis.url, "redis_prefix": uuid.uuid4().hex}
+    async with nodes(tmp_path, 2, database_url=await postgres.new_database(), **joined) as (urls, tenants):
+        assert await first_finding(urls, tenants)
 
 
 @pytest.mark.parametrize("mutate", MUTATIONS.values(), ids=MUTATIONS.keys())

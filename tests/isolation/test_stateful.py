@@ -10,17 +10,19 @@ from pathlib import Path
 import httpx
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from sensorcast.verify.probe import Probe
-from tests.isolation.node import NAMES, node
+from tests.isolation.conftest import RunNodes
+from tests.isolation.node import NAMES
 
 OPERATIONS = tuple(Probe([""], None, [], random.Random(0)).operations)  # type: ignore[arg-type]
 
 
 class Organizations(RuleBasedStateMachine):
-    def __init__(self) -> None:
+    def __init__(self, run_nodes: RunNodes) -> None:
         super().__init__()
+        self.run_nodes = run_nodes
         self.runner = asyncio.Runner()
         self.probe: Probe
         self.runner.run(self._start())
@@ -33,8 +35,8 @@ class Organizations(RuleBasedStateMachine):
 
     async def _serve(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            async with node(Path(folder)) as (url, self.tenants), httpx.AsyncClient(timeout=30) as client:
-                self.probe = Probe([url], client, self.tenants, random.Random(0))
+            async with self.run_nodes(Path(folder)) as (urls, self.tenants), httpx.AsyncClient(timeout=30) as client:
+                self.probe = Probe(urls, client, self.tenants, random.Random(0))
                 await self.probe.fill()
                 self.ready.set()
                 await self.stop.wait()
@@ -63,7 +65,10 @@ class Organizations(RuleBasedStateMachine):
         assert self.probe.findings == []
 
 
-Organizations.TestCase.settings = settings(
-    max_examples=6, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
-TestOrganizations = Organizations.TestCase
+def test_whatever_organizations_do_nothing_of_others_shows(run_nodes: RunNodes) -> None:
+    run_state_machine_as_test(
+        lambda: Organizations(run_nodes),
+        settings=settings(
+            max_examples=6, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
