@@ -51,7 +51,7 @@ READING_FIELDS = {
     "recordedAt": "when it was measured: UTC, `YYYY-MM-DDTHH:MM:SS.ffffffZ`",
     "timestamp": "equals `recordedAt`",
     "source": "how it came in: `api`, `ttn`, `mqtt`, `import`, ...",
-    "late": "only there, and then `true`, inside a batch: a newer reading of the unit came before",
+    "late": "only there, and then `true`, inside a batch: a newer reading of the unit was in a batch before",
     "unitId": "unit; not inside a batch, which names it once",
     "siteId": "site of the unit, or `null`; not inside a batch",
 }

@@ -68,7 +68,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     site_id: str | None = None
     """Where the unit stood; who follows the site gets the reading."""
     late: bool = False
-    """Set by the stream when a newer reading of the unit came before this one; never stored."""
+    """Set by the stream when a newer reading of the unit was in a batch before; never stored."""
 
     @property
     def unit_key(self) -> tuple[str, str]:

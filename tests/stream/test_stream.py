@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sensorcast.model import Reading
 from sensorcast.stream import SensorStream, StreamStats
-from tests.stream.readings import reading
+from tests.stream.readings import reading, streams_of_readings
 
 
 def test_a_reading_is_both_buffered_and_latest() -> None:
@@ -18,9 +21,60 @@ def test_a_reading_is_both_buffered_and_latest() -> None:
 def test_late_data_goes_into_the_batch_marked_and_never_moves_latest_back() -> None:
     stream, newest = SensorStream(), reading("u1", 9)
     stream.add_reading("a", newest)
+    stream.drain()
     stream.add_reading("a", reading("u1", 3))
     assert stream.get_latest_reading("a", "u1") is newest
-    assert stream.drain()["a"].units["u1"] == [newest, reading("u1", 3, late=True)]
+    assert stream.drain()["a"].units["u1"] == [reading("u1", 3, late=True)]
+
+
+def test_out_of_order_within_one_flush_is_not_late() -> None:
+    stream, flushed, newest = SensorStream(), reading("u1", 5), reading("u1", 9)
+    stream.add_reading("a", flushed)
+    stream.drain()
+    for each in (newest, reading("u1", 7), reading("u1", 5, device_id="d2"), reading("u1", 4)):
+        stream.add_reading("a", each)
+    assert stream.get_latest_reading("a", "u1") is newest
+    assert [(each.recorded_at_us - flushed.recorded_at_us, each.late) for each in stream.drain()["a"].units["u1"]] == [
+        (4, False),
+        (2, False),
+        (0, False),
+        (-1, True),
+    ]
+
+
+def test_a_unit_seen_for_the_first_time_has_nothing_to_be_late_for() -> None:
+    stream = SensorStream()
+    for at_us in (9, 1, 5):
+        stream.add_reading("a", reading("u1", at_us))
+    assert [each.late for each in stream.drain()["a"].units["u1"]] == [False, False, False]
+
+
+def test_a_reading_older_than_what_was_warmed_is_late_however_busy_its_unit_is() -> None:
+    stream = SensorStream()
+    stream.warm([reading("u1", 5)])
+    for at_us in (9, 3):
+        stream.add_reading("a", reading("u1", at_us))
+    assert [each.late for each in stream.drain()["a"].units["u1"]] == [False, True]
+
+
+@given(streams_of_readings(), st.sets(st.integers(0, 60)))
+def test_no_batch_has_a_reading_older_than_an_earlier_batch_unless_it_is_late(
+    readings: list[Reading], drain_before: set[int]
+) -> None:
+    stream, newest_flushed = SensorStream(), dict[tuple[str, str], int]()
+    for index, each in enumerate(readings):
+        if index in drain_before:
+            check_drain(stream, newest_flushed)
+        stream.add_reading(each.organization_id, each)
+    check_drain(stream, newest_flushed)
+
+
+def check_drain(stream: SensorStream, newest_flushed: dict[tuple[str, str], int]) -> None:
+    batches = [batch for organization in stream.drain().values() for batch in organization.units.values()]
+    for batch in batches:
+        flushed_us = newest_flushed.get(batch[0].unit_key, 0)
+        assert [each.late for each in batch] == [each.recorded_at_us < flushed_us for each in batch]
+        newest_flushed[batch[0].unit_key] = max(flushed_us, *(each.recorded_at_us for each in batch))
 
 
 def test_two_devices_that_measure_at_once_are_both_on_time() -> None:

@@ -57,7 +57,10 @@ class SensorStream:
         """
         if reading.organization_id != organization_id:
             raise ValueError("the reading belongs to another organization")
-        if self._latest.offer(reading):
+        before = self._latest.offer(reading)
+        if before is None or reading.recorded_at_us >= before.recorded_at_us:
+            self._buffer.add(reading, before)
+        elif self._buffer.takes(reading):  # out of order, but in time: the batch will have it in its place
             self._buffer.add(reading)
         else:
             self._late.add(msgspec.structs.replace(reading, late=True))

@@ -25,18 +25,21 @@ _log = structlog.get_logger(__name__)
 class OrganizationReadings:
     """Buffered readings of one organization: unit id -> readings in order of arrival, and how many in all."""
 
-    __slots__ = ("count", "organization_id", "units")
+    __slots__ = ("before", "count", "organization_id", "units")
 
     def __init__(self, organization_id: str) -> None:
         self.organization_id = organization_id
         self.units: dict[str, list[Reading]] = {}
+        self.before: dict[str, Reading | None] = {}
+        """The newest reading of a unit when the first one came in here: all that was flushed is no newer."""
         self.count = 0
 
-    def add(self, reading: Reading) -> None:
-        """Append `reading` to its unit."""
+    def add(self, reading: Reading, before: Reading | None = None) -> None:
+        """Append `reading` to its unit, the newest one of which was `before`."""
         readings = self.units.get(reading.unit_id)
         if readings is None:
             self.units[reading.unit_id] = [reading]
+            self.before[reading.unit_id] = before
         else:
             readings.append(reading)
         self.count += 1
@@ -91,12 +94,20 @@ class ReadingBuffer:
         self._organizations: dict[str, OrganizationReadings] = {}
         self._count = 0
 
-    def add(self, reading: Reading) -> None:
-        """Append `reading`; beyond the limit, room is made first."""
+    def add(self, reading: Reading, before: Reading | None = None) -> None:
+        """Append `reading`, the newest of its unit being `before`; beyond the limit, room is made first."""
         if self._count >= self._max_readings:
             self._free_half()
-        self._organization(reading.organization_id).add(reading)
+        self._organization(reading.organization_id).add(reading, before)
         self._count += 1
+
+    def takes(self, reading: Reading) -> bool:
+        """Whether readings of its unit wait here, and none that was flushed before them is newer than `reading`."""
+        organization = self._organizations.get(reading.organization_id)
+        if organization is None or reading.unit_id not in organization.units:
+            return False
+        before = organization.before[reading.unit_id]
+        return before is None or reading.recorded_at_us >= before.recorded_at_us
 
     def replace(self, reading: Reading) -> None:
         """Keep only the newest of the readings of its unit: `reading`, or the one that is here."""

@@ -26,8 +26,8 @@ class LatestReadings:
         self._organizations: dict[str, dict[str, Reading]] = {}
         self._by_use: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def offer(self, reading: Reading) -> bool:
-        """Keep `reading` when it is the newest of its unit; False when it is late: older than what is kept.
+    def offer(self, reading: Reading) -> Reading | None:
+        """Keep `reading` when it is the newest of its unit; give the one that was kept before.
 
         Its unit counts as used either way.
         """
@@ -42,7 +42,7 @@ class LatestReadings:
         self._by_use.move_to_end(unit_key)
         if len(self._by_use) > self._max_units:
             self._evict()
-        return kept is None or reading.recorded_at_us >= kept.recorded_at_us
+        return kept
 
     def get(self, organization_id: str, unit_id: str) -> Reading | None:
         """The newest reading of a unit, None when there is none."""

@@ -44,7 +44,7 @@ class BatchReading(_Measured, frozen=True, rename="camel", gc=False):
     """A reading within a batch, whose unit is named once for all."""
 
     late: bool | UnsetType = UNSET
-    """Only there, and then true, when a newer reading of the unit came before this one."""
+    """Only there, and then true, when a newer reading of the unit was in a batch before."""
 
 
 class UnitReading(_Measured, frozen=True, rename="camel", gc=False):
