@@ -3,7 +3,7 @@
 a  SQLite, 100 readings a request, 16 connections, beside a bare apsw loop that commits the same rows by 1,000
 b  SQLite, one reading a request, 64 connections, beside a raw ASGI endpoint that only decodes and answers
 c  as a, beside the same endpoint written the usual way: FastAPI, pydantic, SQLAlchemy, SQLite
-d  PostgreSQL, 100 readings a request, beside a bare asyncpg COPY loop that commits the same rows by 1,000
+d  PostgreSQL, 100 readings a request, beside a bare asyncpg COPY loop that commits as many of the same rows at a time
 
 The server, or the bare loop, has the first core; the load client, and PostgreSQL, the second.
 """
@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import httpx
 
 from bench.ingest.client import Answers, send_all
 from bench.ingest.workload import ORGANIZATION, bodies
@@ -98,13 +100,25 @@ def peer(name: str, folder: Path, environment: Mapping[str, str]) -> Iterator[in
         yield port
 
 
-def bare_loop(kind: str, place: str, count: int) -> float:
+def bare_loop(kind: str, place: str, count: int, batch: int = 1_000) -> float:
     """Run a bare loop on the server's core; give its rows a second."""
-    command = [sys.executable, "-m", "bench.ingest.bare_loops", kind, place, str(count)]
+    command = [sys.executable, "-m", "bench.ingest.bare_loops", kind, place, str(count), str(batch)]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=True, preexec_fn=lambda: prepare_process(SERVER_CORE)
     )
     return float(done.stdout)
+
+
+def readings_per_commit(port: int) -> float:
+    """Ask the product how many readings shared a commit, on average."""
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    total, commits = (
+        float(line.rpartition(" ")[2])
+        for end in ("sum", "count")
+        for line in text.splitlines()
+        if line.startswith(f"sensorcast_store_commit_readings_{end} ")
+    )
+    return total / commits
 
 
 def good(answers: Answers) -> Answers:
@@ -149,7 +163,8 @@ def part_d(folder: Path, chosen: argparse.Namespace) -> Row:
     try:
         with product(folder, asyncio.run(database.new_database())) as (server, key):
             answers = good(send_all(server.port, key, sent, connections=32))
-        bare = bare_loop("postgres", asyncio.run(database.new_database()), chosen.readings)
+            batch = round(readings_per_commit(server.port))
+        bare = bare_loop("postgres", asyncio.run(database.new_database()), chosen.readings, batch)
     finally:
         database.stop("immediate")
     ours = chosen.readings / answers.seconds
