@@ -1,4 +1,4 @@
-"""The store on PostgreSQL: the contracts of `store` kept with one writing session and a pool for queries.
+"""The store on PostgreSQL: the contracts of `store` kept with two writing sessions and a pool for queries.
 
 Owns the queries and the life of its parts; writing is `postgres_writer` on top of `postgres_session`, rows are
 `postgres_rows`, the server is `postgres_server`. The invariant: every query starts from the organization, and several
