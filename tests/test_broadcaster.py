@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from sensorcast.broadcaster import FlushStats
 from sensorcast.hub import Hub
 from sensorcast.metrics import FLUSH_BATCHES, FLUSH_ERRORS
 from sensorcast.model import Room
+from sensorcast.stream import OrganizationReadings
 from tests.broadcasting import NOW_US, Dashboard, service_of
 from tests.stream.readings import reading
 
@@ -111,6 +113,18 @@ async def test_a_room_that_fails_is_counted_and_stops_nobody() -> None:
     await service.flush()
     assert dashboard.ids == ["b/u1/0"]
     assert FLUSH_ERRORS._value.get() == before + 1
+
+
+async def test_readings_are_let_go_with_the_flush_and_not_left_to_the_garbage_collector() -> None:
+    service = service_of(Hub())
+    gc.collect()
+    gc.disable()
+    try:
+        service.add_reading("a", reading())
+        await service.flush()
+        assert not [each for each in gc.get_objects() if isinstance(each, OrganizationReadings)]
+    finally:
+        gc.enable()
 
 
 async def test_what_nobody_follows_is_not_even_encoded() -> None:

@@ -193,7 +193,9 @@ class SensorStreamService:
             self._rounds -= 1
             if not self._rounds:
                 self._idle.set()
-        return self._record(begun.flushes, time.perf_counter() - started_s)
+        stats = self._record(begun.flushes, time.perf_counter() - started_s)
+        begun.flushes.clear()  # each names the round: a cycle, which would keep all readings until it is collected
+        return stats
 
     def _begin(self, due: list[Rate], *, last: bool) -> _Round:
         """Take readings over from the buffer, and put their organizations into the turns."""
