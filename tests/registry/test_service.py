@@ -247,6 +247,13 @@ async def test_units_doubted_while_others_are_looked_up_are_looked_up_again(
     assert await sites(registry, reading("u1"), reading("u2")) == [None, None]
 
 
+async def test_everybody_may_ask_at_once_after_a_restart(registry: Registry) -> None:
+    answers = await asyncio.gather(
+        *(sites(registry, reading(org=f"o{number}"), org=f"o{number}") for number in range(2_000))
+    )
+    assert answers == [[None]] * 2_000
+
+
 async def test_two_servers_on_one_postgres_share_one_registry(postgres: PostgresServer, clock: Clock) -> None:
     url = await postgres.new_database()
     stores = [PostgresStore(url, Settings()) for _ in range(2)]

@@ -27,6 +27,9 @@ Items = Sequence[Reading | InvalidReading]
 _UNKNOWN_UNIT: Final = InvalidReading(
     "unknown_unit", "unitId names no unit of the registry, and auto_register is off: register the unit first"
 )
+_LOOK_UPS: Final = 32
+"""At the same time. The others wait, as their requests would for the store: after a restart everybody asks at once."""
+
 _NOWHERE: Final = frozenset({None})
 _unit_id: Final = attrgetter("unit_id")
 _device_id: Final = attrgetter("device_id")
@@ -42,6 +45,7 @@ class Registry:
         self._auto_register = settings.auto_register
         self._memory = Memory(settings.registry_cache_entries, settings.registry_cache_s)
         self._newcomers = Newcomers(store)
+        self._look_ups = asyncio.Semaphore(_LOOK_UPS)
         self._pause_s = settings.registry_cache_s / 2
         self._change_no = 0
         self._watch: asyncio.Task[None] | None = None
@@ -110,7 +114,8 @@ class Registry:
         """Know every unit of the items: again, when another request has come to doubt some of them meanwhile."""
         unit_ids = {item.unit_id for item in items if isinstance(item, Reading)}
         while unseen := unit_ids - known.sites.keys():
-            found = await self._store.find_entries(Unit, organization_id, sorted(unseen))
+            async with self._look_ups:
+                found = await self._store.find_entries(Unit, organization_id, sorted(unseen))
             before = len(known)
             known.learn(unseen, found, otherwise=None if self._auto_register else False)
             self._memory.note_growth(organization_id, known, before)
