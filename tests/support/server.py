@@ -199,7 +199,8 @@ class Organization:
 
     def token(self, *, role: str = "viewer", ttl_s: float = 3_600) -> str:
         """Mint a token for a user of this organization, as `sensorcast token` does."""
-        secret = auth.load_or_create_secret(Settings(data=str(self.server.data)))
+        configured = str(self.server.settings.get("jwt_secret", ""))
+        secret = auth.load_or_create_secret(Settings(data=str(self.server.data), jwt_secret=configured))
         return auth.mint_token(
             secret, organization_id=self.name, role=Role(role), subject="test", ttl_s=ttl_s, now_s=time.time()
         )
