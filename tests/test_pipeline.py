@@ -174,7 +174,7 @@ async def test_a_failure_after_the_caller_left_harms_nobody(pipeline: Pipeline, 
 async def test_what_would_find_the_queue_full_is_refused_before_it_is_read(
     store: SqliteStore, sink: Sink, registry: Registry, path: Path
 ) -> None:
-    pipeline = Pipeline(store, sink, registry, queue_max_readings=8)
+    pipeline = Pipeline(store, sink, registry, Settings(queue_max_readings=8))
     other = apsw.Connection(str(path))
     other.execute("BEGIN IMMEDIATE")
     callers = [asyncio.create_task(pipeline.accept("acme", [item])) for item in series(6)]
@@ -182,11 +182,27 @@ async def test_what_would_find_the_queue_full_is_refused_before_it_is_read(
     pipeline.refuse_when_full()
     callers.append(asyncio.create_task(pipeline.accept("acme", [reading("u2")])))
     await asyncio.sleep(0.02)
-    with pytest.raises(Unavailable, match="7 readings wait for the store already"):
+    with pytest.raises(Unavailable, match="7 readings wait for it"):
         pipeline.refuse_when_full()
     other.execute("ROLLBACK")
     other.close()
     await asyncio.gather(*callers)
+    pipeline.refuse_when_full()
+
+
+async def test_while_the_first_waits_for_too_long_no_more_is_read(
+    store: SqliteStore, sink: Sink, registry: Registry, path: Path
+) -> None:
+    pipeline = Pipeline(store, sink, registry, Settings(queue_max_wait_s=0.05))
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    caller = asyncio.create_task(pipeline.accept("acme", [reading()]))
+    await asyncio.sleep(0.1)
+    with pytest.raises(Unavailable, match="queue_max_wait_s"):
+        pipeline.refuse_when_full()
+    other.execute("ROLLBACK")
+    other.close()
+    await caller
     pipeline.refuse_when_full()
 
 

@@ -36,10 +36,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sensorcast-bench-") as folder, product(Path(folder)) as (server, key):
         print(f"{'minute':>8} {'readings':>12} {'resident':>12}")
         for step in range(int(chosen.minutes * 60 / STEP_S)):
-            good(send_at(server.port, key, bodies(rate * STEP_S, READINGS), requests_per_s=rate, connections=16))
+            sent = bodies(rate * STEP_S, READINGS, apart_us=1_000_000 // (rate * READINGS))
+            good(send_at(server.port, key, sent, requests_per_s=rate, connections=16))
             sizes_mib.append(server.rss_bytes() / 2**20)
-            sent = (step + 1) * rate * STEP_S * READINGS
-            print(f"{(step + 1) * STEP_S / 60:>8.1f} {sent:>12,} {sizes_mib[-1]:>8.1f} MiB", flush=True)
+            total = (step + 1) * rate * STEP_S * READINGS
+            print(f"{(step + 1) * STEP_S / 60:>8.1f} {total:>12,} {sizes_mib[-1]:>8.1f} MiB", flush=True)
     settled = sizes_mib[60 // STEP_S :] or sizes_mib
     print(
         f"after the first minute {min(settled):.1f} to {max(settled):.1f} MiB, growth {settled[-1] - settled[0]:+.1f}"

@@ -16,14 +16,14 @@ UNITS = 200
 ORGANIZATION = "org-0"
 
 
-def bodies(requests: int, readings_per_request: int) -> list[bytes]:
-    """Give that many different bodies; together the units send in turn, a millisecond apart, up to now."""
+def bodies(requests: int, readings_per_request: int, *, apart_us: int = 1_000) -> list[bytes]:
+    """Give that many different bodies; together the units send in turn, so far apart, up to now."""
     total = requests * readings_per_request
-    start_us = time.time_ns() // 1_000 - total * 1_000
+    start_us = time.time_ns() // 1_000 - total * apart_us
     items = (
         {
             "unitId": f"unit-{number % UNITS}",
-            "recordedAt": format_time(start_us + number * 1_000),
+            "recordedAt": format_time(start_us + number * apart_us),
             "temperature": number % 400 / 10 - 20,
             "humidity": 50.5,
             "battery": number % 101,

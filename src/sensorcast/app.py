@@ -100,7 +100,7 @@ class Application:
             outbound=self.quotas,
         )
         self.registry = Registry(self.store, settings, time.monotonic)
-        self._pipeline = Pipeline(self.store, self.relay, self.registry, queue_max_readings=settings.queue_max_readings)
+        self._pipeline = Pipeline(self.store, self.relay, self.registry, settings)
         self._ingest = IngestEndpoint(self._pipeline, self.auth.keys, settings, clock_s, quotas=self.quotas)
         sources = Sources(
             store=self.store,

@@ -7,6 +7,7 @@ streaming does can never change the answer, and a caller who goes away changes n
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from functools import partial
 from operator import attrgetter
@@ -19,13 +20,13 @@ from sensorcast.errors import InvalidReading, Unavailable
 from sensorcast.metrics import INGEST_READINGS, STREAM_ERRORS
 from sensorcast.model import Reading, Verdict
 from sensorcast.registry import Registry
+from sensorcast.settings import Settings
 from sensorcast.store import ReadingStore
 
 _STORED, _DUPLICATE, _CONFLICTING, _REJECTED = map(
     INGEST_READINGS.labels, ("stored", "duplicate", "conflict", "rejected")
 )
-QUEUE_READINGS: Final = 20_000
-"""What may wait for the store, as the setting `queue_max_readings` has it by default."""
+DEFAULTS: Final = Settings()
 _NEARLY: Final = 7 / 8
 """How full the queue is when nothing more is even read: what was read by then still finds room."""
 
@@ -62,27 +63,27 @@ class Pipeline:
     """Takes readings of authenticated callers. Needs an open store and a started registry."""
 
     def __init__(
-        self, store: ReadingStore, sink: ReadingSink, registry: Registry, *, queue_max_readings: int = QUEUE_READINGS
+        self, store: ReadingStore, sink: ReadingSink, registry: Registry, settings: Settings = DEFAULTS
     ) -> None:
         self._store = store
         self._sink = sink
         self._registry = registry
-        self._queue_max_readings = queue_max_readings
+        self._settings = settings
         self._waiting_readings = 0
-        self._in_flight: set[asyncio.Future[list[Verdict]]] = set()
+        self._in_flight: dict[asyncio.Future[list[Verdict]], float] = {}
+        """What the store has not answered, and since when on the loop's clock; the first has waited longest."""
 
     def refuse_when_full(self) -> None:
         """Raise `Unavailable` when so much waits for the store that reading a further request would be in vain.
 
         Refusing after the decoding costs as much as storing: beyond its capacity a server that did would get nothing
-        done in time.
+        done in time. By age as well as by number, because how much is done in a second depends on the disk.
         """
-        if self._waiting_readings >= _NEARLY * self._queue_max_readings:
-            raise Unavailable(
-                f"{self._waiting_readings} readings wait for the store already (setting queue_max_readings)",
-                hint="Slow down and try again.",
-                retry_after_s=1,
-            )
+        if self._waiting_readings >= _NEARLY * self._settings.queue_max_readings:
+            raise _full(f"{self._waiting_readings} readings wait for it (setting queue_max_readings)")
+        since_s = next(iter(self._in_flight.values()), math.inf)
+        if asyncio.get_running_loop().time() - since_s > self._settings.queue_max_wait_s:
+            raise _full("the first has waited for longer than the setting queue_max_wait_s allows")
 
     async def accept(self, organization_id: str, items: Sequence[Reading | InvalidReading]) -> Receipt:
         """Store and stream the good ones among items; give the receipt after the commit.
@@ -93,7 +94,7 @@ class Pipeline:
         items = await self._registry.prepare(organization_id, items)
         readings = [item for item in items if isinstance(item, Reading)]
         appending = asyncio.ensure_future(self._store.append(readings))
-        self._in_flight.add(appending)
+        self._in_flight[appending] = appending.get_loop().time()
         self._waiting_readings += len(readings)
         # Comes before whoever awaits the same, and needs nobody who does. (A task of its own for all of this was an
         # eighth of what a small request costs.)
@@ -110,7 +111,7 @@ class Pipeline:
     def _appended(
         self, organization_id: str, readings: Sequence[Reading], appending: asyncio.Future[list[Verdict]]
     ) -> None:
-        self._in_flight.discard(appending)
+        del self._in_flight[appending]
         self._waiting_readings -= len(readings)
         if appending.cancelled() or appending.exception() is not None:
             return
@@ -128,6 +129,10 @@ class Pipeline:
             except Exception as exc:
                 STREAM_ERRORS.inc()
                 _log.error("stream_failed", error=repr(exc), unit=reading.unit_id, organization=organization_id)
+
+
+def _full(reason: str) -> Unavailable:
+    return Unavailable(f"the store's queue is full: {reason}", hint="Slow down and try again.", retry_after_s=1)
 
 
 def _receipt(items: Sequence[Reading | InvalidReading], verdicts: Sequence[Verdict]) -> Receipt:

@@ -117,6 +117,9 @@ class Settings:
     ingest_future_window_s: int = _setting(300, "Newest `recordedAt` accepted, after now.", low=0)
     json_max_depth: int = _setting(8, "Deepest nesting of JSON from outside.", low=2, high=64)
     queue_max_readings: int = _setting(20_000, "Readings accepted and waiting for the store.", low=1)
+    queue_max_wait_s: float = _setting(
+        1.0, "How long the first of the readings that wait for the store may wait; then no more are taken.", low=0.01
+    )
     queue_max_bytes: int = _setting(64 * _MIB, "Bytes of readings accepted and waiting for the store.", low=_KIB)
     retention_days: int = _setting(0, "Age after which readings are deleted; 0 keeps them for ever.", low=0)
     store_busy_timeout_ms: int = _setting(
