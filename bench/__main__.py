@@ -11,7 +11,18 @@ import sys
 
 from bench.servers import ROOT
 
-SUITES = ("micro.flush", "micro.publish", "connections", "fanout", "uneven", "slow", "herd", "growth", "ingest")
+SUITES = (
+    "micro.flush",
+    "micro.publish",
+    "micro.registry",
+    "connections",
+    "fanout",
+    "uneven",
+    "slow",
+    "herd",
+    "growth",
+    "ingest",
+)
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""Costs of single steps within one process, without sockets: `python -m bench.micro.flush`, `bench.micro.publish`."""
+"""Costs of single steps within one process, without sockets: `python -m bench.micro.flush`, `publish`, `registry`."""
