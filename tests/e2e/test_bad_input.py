@@ -1,4 +1,6 @@
-"""Bad input against a live server: each gets its documented answer, its neighbours are stored, the server goes on."""
+"""Bad input against a live server, on each kind of store: each gets its documented answer, its neighbours are stored,
+the server goes on.
+"""
 
 from __future__ import annotations
 
@@ -89,6 +91,11 @@ ITEMS = [
     ("time in an hour", reading("u", at_us=NOW_US + 3_600_000_000)),
     ("id no UUID", reading("u", id="5", temperature=1)),
 ]
+
+
+@pytest.fixture
+def organization(organization_on_each_store):
+    return organization_on_each_store
 
 
 @pytest.fixture

@@ -42,6 +42,6 @@ def test_crashes_of_postgres_lose_nothing_acknowledged(start_server):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
-def test_sixty_crashes_of_postgres_lose_nothing_acknowledged(start_server):
-    crashes(start_server, 60)
+@pytest.mark.timeout(600)
+def test_twenty_crashes_of_postgres_lose_nothing_acknowledged(start_server):
+    crashes(start_server, 20)
