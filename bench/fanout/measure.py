@@ -57,7 +57,7 @@ def measure(name: str, workload: Workload, *, seconds: float, event_bytes: int) 
             first, last = _window(run.server, seconds)
         rss_kib_streaming = run.rss_kib()
         totals, arrivals = run.clients.finish()
-        started_at = _flush_times(run.server, arrivals) if api_keys else _seq_is_time
+        started_at = flush_times(run.server, arrivals) if api_keys else _seq_is_time
         inside = _inside(arrivals, first, last)
         return Result(
             server=name,
@@ -106,7 +106,7 @@ def _seq_is_time(seq: int) -> int:
     return seq
 
 
-def _flush_times(server: RunningServer, arrivals: Arrivals) -> Callable[[int], int]:
+def flush_times(server: RunningServer, arrivals: Arrivals) -> Callable[[int], int]:
     """How to find the start of the flush a batch of sensorcast was in: batches are numbered in order."""
     first_seqs, starts_us = [], []
     seq = min(arrivals.seqs, default=0)

@@ -139,7 +139,7 @@ def report(herd: Herd, killed_s: float, listening_s: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.herd", description=__doc__)
     parser.add_argument("--clients", type=int, default=10_000)
-    parser.add_argument("--handshakes-per-s", type=int, default=1_000, help="the server's setting")
+    parser.add_argument("--handshakes-per-s", type=int, default=600, help="the server's setting")
     chosen = parser.parse_args()
     print(__doc__)
     print(describe("sensorcast", "uvicorn", "uvloop"), flush=True)
