@@ -22,6 +22,7 @@ SUITES = (
     "herd",
     "growth",
     "ingest",
+    "workers",
 )
 
 
