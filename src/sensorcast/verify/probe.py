@@ -16,11 +16,13 @@ from typing import Any, Final
 
 import httpx
 
+from sensorcast.verify.registry import RegistryOperations
 from sensorcast.verify.socket import Refused, Socket
-from sensorcast.verify.tenant import SITE, Tenant
+from sensorcast.verify.tenant import NOBODY, SITE, Tenant
 
 _QUERIES: Final = (
     "units?limit=1000",
+    "units/{unit}",
     "units/{unit}/latest",
     "units/{unit}/readings?limit=5000",
     "units/{unit}/readings.csv",
@@ -30,7 +32,6 @@ _QUERIES: Final = (
     "keys",
     "revocations",
 )
-NOBODY: Final = "nobody-has-this-organization"
 UNKNOWN_UNIT: Final = "unit-nobody-has"
 _PAUSE_S: Final = 0.5
 """Until a socket that asked too often may ask again: ten events at the default rate."""
@@ -62,6 +63,7 @@ class Probe:
         self._client = client
         self._tenants = tenants
         self._chance = chance
+        self._registry = RegistryOperations(self)
         self._sockets: dict[tuple[str, str], Socket] = {}
         """By organization and node."""
         self.operations: Mapping[str, Callable[[Tenant, Tenant], Awaitable[None]]] = {
@@ -78,7 +80,16 @@ class Probe:
             "connect as others": self.connect_as_others,
             "refresh as others": self.refresh_as_others,
             "key of others": self.key_of_others,
+            "registry": self._registry.entries,
+            "registry, removal": self._registry.removal,
+            "registry of others": self._registry.entries_of_others,
+            "registry, names of others": self._registry.names_of_others,
         }
+
+    @property
+    def chance(self) -> random.Random:
+        """What units, queries and entries are taken by."""
+        return self._chance
 
     def choose_by(self, chance: random.Random) -> None:
         """Take units and queries by `chance` from now on."""
@@ -95,14 +106,15 @@ class Probe:
             for url in self._urls:
                 socket = self._sockets.pop((tenant.organization_id, url), None)
                 if socket is not None:
-                    self._search("live", tenant, socket.take())
+                    self.search("live", tenant, socket.take())
                     await socket.__aexit__(None, None, None)
 
     # Over HTTP
 
     async def fill(self) -> None:
-        """Give every unit of every organization a reading, so that there is something to leak."""
+        """Give every organization a registry, and each of its units a reading, so that there is something to leak."""
         for tenant in self._tenants:
+            await self._registry.fill(tenant)
             for unit_id in tenant.units:
                 await self._ingest(tenant, unit_id)
 
@@ -118,76 +130,76 @@ class Probe:
             await self._ingest(tenant, self._chance.choice(tenant.units), id=reading_id)
 
     async def _ingest(self, tenant: Tenant, unit_id: str, **given: str) -> None:
-        answer = await self._send(
+        answer = await self.send(
             "POST",
             "/api/ingest/readings",
             json={"readings": [{**tenant.next_reading(unit_id), **given}]},
             headers={"X-API-Key": tenant.key},
         )
-        self._search("ingest", tenant, _text(answer))
+        self.search("ingest", tenant, _text(answer))
         if answer.status_code == 200 and answer.json()["insertedCount"] == 1:
             tenant.stored(unit_id, None if given else answer.json()["readingIds"][0])
         else:
-            self._find("ingest", tenant, f"a reading of its own was not taken: {answer.status_code}")
+            self.find("ingest", tenant, f"a reading of its own was not taken: {answer.status_code}")
 
     async def query(self, tenant: Tenant, _other: Tenant) -> None:
         """Ask for what is one's own; after the first reading it must be there."""
         unit_id, query = self._chance.choice(tenant.units), self._chance.choice(_QUERIES)
-        answer = await self._get(tenant, f"/api/orgs/{tenant.organization_id}/{_filled(query, unit_id, tenant)}")
-        self._search(query, tenant, _text(answer))
+        answer = await self.get(tenant, f"/api/orgs/{tenant.organization_id}/{_filled(query, unit_id, tenant)}")
+        self.search(query, tenant, _text(answer))
         if answer.status_code != 200:
-            self._find(query, tenant, f"it was not answered: {answer.status_code}")
+            self.find(query, tenant, f"it was not answered: {answer.status_code}")
         if tenant.sent_to.get(unit_id) and query.startswith(("units", "samples")):
-            self._expect_own(query, tenant, answer.text)
+            self.expect_own(query, tenant, answer.text)
 
     async def query_of_others(self, tenant: Tenant, other: Tenant) -> None:
         """Ask for what is another's: answered like an organization that does not exist."""
         query = _filled(self._chance.choice(_QUERIES), self._chance.choice(other.units), other)
-        theirs = await self._get(tenant, f"/api/orgs/{other.organization_id}/{query}")
-        unknown = await self._get(tenant, f"/api/orgs/{NOBODY}/{query}")
-        self._same("query of others", tenant, theirs, unknown)
+        theirs = await self.get(tenant, f"/api/orgs/{other.organization_id}/{query}")
+        unknown = await self.get(tenant, f"/api/orgs/{NOBODY}/{query}")
+        self.same("query of others", tenant, theirs, unknown)
 
     async def unit_of_others(self, tenant: Tenant, other: Tenant) -> None:
         """Ask in one's own organization for a unit that only another has: answered like an unknown one."""
         query = self._chance.choice([each for each in _QUERIES if "{unit}" in each])
         own = f"/api/orgs/{tenant.organization_id}/"
-        theirs = await self._get(tenant, own + _filled(query, other.units[0], tenant))
-        unknown = await self._get(tenant, own + _filled(query, UNKNOWN_UNIT, tenant))
-        self._same("unit of others", tenant, theirs, unknown, asked=(other.units[0], UNKNOWN_UNIT))
+        theirs = await self.get(tenant, own + _filled(query, other.units[0], tenant))
+        unknown = await self.get(tenant, own + _filled(query, UNKNOWN_UNIT, tenant))
+        self.same("unit of others", tenant, theirs, unknown, asked=(other.units[0], UNKNOWN_UNIT))
 
     async def revoke(self, tenant: Tenant, _other: Tenant) -> None:
         """Revoke a token that nobody has, so that there is something to see; it is listed for oneself."""
         path = f"/api/orgs/{tenant.organization_id}/revocations"
         body = {"kind": "token", "subject": f"token-{tenant.canary}"}
-        answer = await self._send("POST", path, json=body, headers={"Authorization": f"Bearer {tenant.token}"})
-        self._search("revocations", tenant, _text(answer))
-        listed = await self._get(tenant, path)
-        self._search("revocations", tenant, _text(listed))
-        self._expect_own("revocations", tenant, listed.text)
+        answer = await self.send("POST", path, json=body, headers={"Authorization": f"Bearer {tenant.token}"})
+        self.search("revocations", tenant, _text(answer))
+        listed = await self.get(tenant, path)
+        self.search("revocations", tenant, _text(listed))
+        self.expect_own("revocations", tenant, listed.text)
 
     async def statistics(self, tenant: Tenant, other: Tenant) -> None:
         """Ask for numbers: they count what is one's own."""
-        answer = await self._get(tenant, "/api/stats")
-        self._search("stats", tenant, _text(answer))
+        answer = await self.get(tenant, "/api/stats")
+        self.search("stats", tenant, _text(answer))
         stats = answer.json()
         sockets = sum(organization_id == tenant.organization_id for organization_id, _ in self._sockets)
         if stats["cachedUnits"] > len(tenant.units) or stats["connections"] > sockets:
-            self._find("stats", tenant, "the numbers count more than its own")
-        theirs = await self._get(tenant, f"/api/stats?organizationId={other.organization_id}")
-        unknown = await self._get(tenant, f"/api/stats?organizationId={NOBODY}")
-        self._same("stats", tenant, theirs, unknown)
+            self.find("stats", tenant, "the numbers count more than its own")
+        theirs = await self.get(tenant, f"/api/stats?organizationId={other.organization_id}")
+        unknown = await self.get(tenant, f"/api/stats?organizationId={NOBODY}")
+        self.same("stats", tenant, theirs, unknown)
 
     async def key_of_others(self, tenant: Tenant, other: Tenant) -> None:
         """Revoke a key of another: it is unknown here, and goes on to work."""
         key_id, unknown_id = other.key.split("_")[1], "0" * 16
         path = f"/api/orgs/{tenant.organization_id}/keys/"
         headers = {"Authorization": f"Bearer {tenant.token}"}
-        theirs = await self._send("DELETE", path + key_id, headers=headers)
-        unknown = await self._send("DELETE", path + unknown_id, headers=headers)
-        self._same("keys", tenant, theirs, unknown)
-        with_key = await self._send("GET", f"/api/orgs/{other.organization_id}/units", headers={"X-API-Key": other.key})
+        theirs = await self.send("DELETE", path + key_id, headers=headers)
+        unknown = await self.send("DELETE", path + unknown_id, headers=headers)
+        self.same("keys", tenant, theirs, unknown)
+        with_key = await self.send("GET", f"/api/orgs/{other.organization_id}/units", headers={"X-API-Key": other.key})
         if with_key.status_code != 200:
-            self._find("keys", tenant, "it could revoke a key of another")
+            self.find("keys", tenant, "it could revoke a key of another")
 
     # Over Socket.IO
 
@@ -197,18 +209,18 @@ class Probe:
         unit_id = self._chance.choice(tenant.units)
         own = await self._ask(socket, "get:latest", unit_id)
         if tenant.sent_to.get(unit_id):
-            self._expect_own("get:latest", tenant, str(own))
+            self.expect_own("get:latest", tenant, str(own))
         if await self._ask(socket, "get:latest", other.units[0]) is not None:
-            self._find("get:latest", tenant, "it was given a unit of another")
-        self._search("get:latest", tenant, socket.take())
+            self.find("get:latest", tenant, "it was given a unit of another")
+        self.search("get:latest", tenant, socket.take())
 
     async def latest_of_all(self, tenant: Tenant, _other: Tenant) -> None:
         """Ask for the newest reading of every unit."""
         socket = await self._socket(tenant)
         found = await self._ask(socket, "get:latest:all")
         if {each["unitId"] for each in found} != set(tenant.sent_to):
-            self._find("get:latest:all", tenant, "the units are not its own")
-        self._search("get:latest:all", tenant, socket.take())
+            self.find("get:latest:all", tenant, "the units are not its own")
+        self.search("get:latest:all", tenant, socket.take())
 
     async def subscribe(self, tenant: Tenant, other: Tenant) -> None:
         """Follow units and sites of the same name, and try to follow the other organization itself."""
@@ -220,8 +232,8 @@ class Probe:
         theirs = await self._ask(socket, "subscribe:organization", other.organization_id)
         unknown = await self._ask(socket, "subscribe:organization", NOBODY)
         if theirs != unknown or theirs["ok"]:
-            self._find("subscribe:organization", tenant, "another organization is not like an unknown one")
-        self._search("live", tenant, socket.take())
+            self.find("subscribe:organization", tenant, "another organization is not like an unknown one")
+        self.search("live", tenant, socket.take())
 
     async def connect_as_others(self, tenant: Tenant, other: Tenant) -> None:
         """Connect with one's own token to another organization: refused like an unknown one."""
@@ -230,22 +242,22 @@ class Probe:
             socket = Socket(self._url, {"token": tenant.token, "organizationId": organization_id})
             try:
                 async with socket:
-                    self._find("connect", tenant, "it was let in with the token of another organization")
+                    self.find("connect", tenant, "it was let in with the token of another organization")
             except Refused as exc:
                 answers.append(str(exc))
         if len(set(answers)) != 1:
-            self._find("connect", tenant, "another organization is not refused like an unknown one")
-        self._search("connect", tenant, "\n".join(answers))
+            self.find("connect", tenant, "another organization is not refused like an unknown one")
+        self.search("connect", tenant, "\n".join(answers))
 
     async def refresh_as_others(self, tenant: Tenant, other: Tenant) -> None:
         """Renew a connection with the token of another organization: it ends, and does not change sides."""
         socket = self._sockets.pop((tenant.organization_id, self._url), None) or await self._connect(tenant)
         answer = await self._ask(socket, "auth:refresh", {"token": other.token})
         if answer["ok"]:
-            self._find("auth:refresh", tenant, "it went on with the token of another organization")
-        self._search("auth:refresh", tenant, socket.take())
+            self.find("auth:refresh", tenant, "it went on with the token of another organization")
+        self.search("auth:refresh", tenant, socket.take())
         await socket.__aexit__(None, None, None)
-        self._search("auth:refresh", tenant, socket.take())
+        self.search("auth:refresh", tenant, socket.take())
 
     async def _socket(self, tenant: Tenant) -> Socket:
         place = (tenant.organization_id, self._url)
@@ -259,10 +271,11 @@ class Probe:
 
     # What came back
 
-    async def _get(self, tenant: Tenant, path: str) -> httpx.Response:
-        return await self._send("GET", path, headers={"Authorization": f"Bearer {tenant.token}"})
+    async def get(self, tenant: Tenant, path: str) -> httpx.Response:
+        """Ask with the token of a tenant."""
+        return await self.send("GET", path, headers={"Authorization": f"Bearer {tenant.token}"})
 
-    async def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
+    async def send(self, method: str, path: str, **content: Any) -> httpx.Response:
         """Send a request, again later when it was one too many."""
         while True:
             answer = await self._client.request(method, self._url + path, **content)
@@ -278,7 +291,7 @@ class Probe:
                 return answer
             await asyncio.sleep(_PAUSE_S)
 
-    def _same(
+    def same(
         self,
         surface: str,
         tenant: Tenant,
@@ -290,22 +303,29 @@ class Probe:
         """What is another's must look like what nobody has, but for the names that were `asked` for themselves."""
         texts = [_text(answer).replace(name, "asked") for answer, name in zip((theirs, unknown), asked, strict=True)]
         if texts[0] != texts[1]:
-            self._find(surface, tenant, "what is another's is not answered like what does not exist")
-        self._search(surface, tenant, texts[0])
+            self.find(surface, tenant, "what is another's is not answered like what does not exist")
+        self.search(surface, tenant, texts[0])
 
-    def _search(self, surface: str, tenant: Tenant, text: str) -> None:
+    def look(self, surface: str, tenant: Tenant, answer: httpx.Response) -> None:
+        """Search a whole answer."""
+        self.search(surface, tenant, _text(answer))
+
+    def search(self, surface: str, tenant: Tenant, text: str) -> None:
+        """Search for values of others, and count a value of one's own."""
         raw = text.encode()
         for other in self._tenants:
             if other is not tenant and any(secret in raw for secret in other.secrets):
-                self._find(surface, tenant, f"it received a value of {other.organization_id}")
+                self.find(surface, tenant, f"it received a value of {other.organization_id}")
         if tenant.canary.encode() in raw:
             self.seen[surface] = self.seen.get(surface, 0) + 1
 
-    def _expect_own(self, surface: str, tenant: Tenant, text: str) -> None:
+    def expect_own(self, surface: str, tenant: Tenant, text: str) -> None:
+        """Take note when a value of one's own is missing."""
         if tenant.canary not in text and str(tenant.temperature) not in text:
-            self._find(surface, tenant, "it did not receive its own value")
+            self.find(surface, tenant, "it did not receive its own value")
 
-    def _find(self, surface: str, tenant: Tenant, what: str) -> None:
+    def find(self, surface: str, tenant: Tenant, what: str) -> None:
+        """Take note of a finding."""
         self.findings.append(Finding(surface, tenant.organization_id, what))
 
 

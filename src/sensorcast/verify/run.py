@@ -12,8 +12,8 @@ from typing import Final
 
 import httpx
 
-from sensorcast.verify.probe import NOBODY, UNKNOWN_UNIT, Finding, Probe
-from sensorcast.verify.tenant import Tenant
+from sensorcast.verify.probe import UNKNOWN_UNIT, Finding, Probe
+from sensorcast.verify.tenant import NOBODY, Tenant
 
 _TIMED: Final = 30
 _TIME_RATIO_MAX: Final = 3.0

@@ -14,6 +14,7 @@ from typing import Any, Final
 SHARED_UNITS: Final = ("shared-1", "shared-2")
 """Units of the same name in every organization: (organization, unit) is the identity, so they are different units."""
 SITE: Final = "shared-site"
+NOBODY: Final = "nobody-has-this-organization"
 READING_IDS_MAX: Final = 20
 
 
