@@ -92,8 +92,8 @@ class ServerProcess:
         """A client for this server; its connections do not survive a restart, `http` does."""
         return httpx.Client(base_url=self.url, timeout=30, transport=httpx.HTTPTransport(retries=1))
 
-    def start(self) -> ServerProcess:
-        """Start the process and wait until it is ready."""
+    def start(self, *, until: str = "/readyz") -> ServerProcess:
+        """Start the process and wait until it answers 200 at `until`: it is ready, or with `/healthz` just there."""
         assert self.process is None, "already running"
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.output.open("ab") as output:
@@ -105,7 +105,7 @@ class ServerProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        wait_until(self._is_ready, within_s=START_DEADLINE_S, what="/readyz answers 200")
+        wait_until(lambda: self._answers(until), within_s=START_DEADLINE_S, what=f"{until} answers 200")
         return self
 
     def kill(self) -> None:
@@ -148,13 +148,13 @@ class ServerProcess:
         outside = {name: value for name, value in os.environ.items() if not name.startswith("SENSORCAST_")}
         return {**outside, **mine, "PYTHONWARNINGS": "default"}
 
-    def _is_ready(self) -> bool:
+    def _answers(self, path: str) -> bool:
         assert self.process is not None
         if (code := self.process.poll()) is not None:
             self.process = None
             raise AssertionError(f"server ended with {code}:\n{self.output.read_text(errors='replace')[-3000:]}")
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+            return httpx.get(f"{self.url}{path}", timeout=2).status_code == 200
         except httpx.TransportError:
             return False
 
