@@ -61,4 +61,12 @@ def test_a_missing_credential_is_challenged() -> None:
 
 def test_answers_are_json_that_nobody_keeps() -> None:
     headers = dict(json_answer(200, b"{}").headers)
-    assert headers == {b"content-type": b"application/json", b"content-length": b"2", b"cache-control": b"no-store"}
+    assert headers[b"content-type"] == b"application/json"
+    assert headers[b"content-length"] == b"2"
+    assert headers[b"cache-control"] == b"no-store"
+
+
+def test_every_json_answer_tells_browsers_not_to_guess_frame_or_load():
+    headers = dict(json_answer(200, b"{}").headers)
+    assert headers[b"x-content-type-options"] == b"nosniff"
+    assert headers[b"content-security-policy"] == b"default-src 'none'; frame-ancestors 'none'"

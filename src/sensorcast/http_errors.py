@@ -1,7 +1,8 @@
 """Errors as HTTP answers, the same for every HTTP door.
 
-Owns the JSON form `{"error": {"code", "message", "hint"?}}` and the headers that belong to a status. The invariant:
-only an error raised on purpose shows its text; anything else is a plain 500 that tells nothing about the inside.
+Owns the JSON form `{"error": {"code", "message", "hint"?}}`, the headers that belong to a status, and those that tell a
+browser what an answer may do. The invariant: only an error raised on purpose shows its text; anything else is a plain
+500 that tells nothing about the inside.
 """
 
 from __future__ import annotations
@@ -18,6 +19,22 @@ _CHALLENGE: Final = b'Bearer realm="sensorcast", ApiKey realm="sensorcast"'
 
 Headers = list[tuple[bytes, bytes]]
 
+ANSWER_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+"""Content security policy of everything that is no page."""
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+"""What tells a browser not to guess, frame or leak, whatever the answer."""
+_ENCODED: Final = [
+    (name.lower().encode(), value.encode())
+    for name, value in (SECURITY_HEADERS | {"Content-Security-Policy": ANSWER_POLICY}).items()
+]
+
 
 class HttpAnswer(msgspec.Struct, frozen=True):
     """Status, headers and body, ready for any ASGI server."""
@@ -33,6 +50,7 @@ def json_answer(status: int, body: bytes) -> HttpAnswer:
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
+        *_ENCODED,
     ]
     return HttpAnswer(status, headers, body)
 

@@ -1,7 +1,8 @@
 """The headers that tell a browser what a page or answer of ours may do, on every answer of the HTTP server.
 
-Owns the content security policy. The invariant: no answer allows inline scripts or styles, foreign origins, framing or
-type guessing; so even a text from outside that became markup could load, run and reach nothing.
+Owns the content security policy of pages; what every answer has is in `http_errors`, for the other doors too. The
+invariant: no answer allows inline scripts or styles, foreign origins, framing or type guessing; so even a text from
+outside that became markup could load, run and reach nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sensorcast.http_errors import ANSWER_POLICY, SECURITY_HEADERS
 
 PAGE_POLICY: Final = "; ".join(
     (
@@ -25,15 +28,6 @@ PAGE_POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-ANSWER_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
-COMMON: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-}
 
 
 class SecurityHeaders:
@@ -57,7 +51,7 @@ class SecurityHeaders:
 
 
 def _add(headers: MutableHeaders, status: int) -> None:
-    for name, value in COMMON.items():
+    for name, value in SECURITY_HEADERS.items():
         headers.setdefault(name, value)
     if status == 304:
         return  # a browser puts these headers over the kept ones, which are right for the kept content
