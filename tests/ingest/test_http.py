@@ -235,19 +235,22 @@ async def test_a_body_near_the_largest_never_holds_up_the_loop_for_long(door: Do
     items = [item(-at, metrics=dict.fromkeys(names, at * 7 % 9973 / 10)) for at in range(9_000)]
     content = json.dumps(body(*items), separators=(",", ":")).encode()
     assert 7 * 1024 * 1024 < len(content) < 8 * 1024 * 1024
-    gaps_ms: list[float] = []
-    watching = asyncio.create_task(watch(gaps_ms))
+    gaps: list[tuple[float, float]] = []
+    watching = asyncio.create_task(watch(gaps))
     answer = await door.post(gzip.compress(content), content_encoding="gzip")
     watching.cancel()
     assert (answer.status_code, answer.json()["insertedCount"]) == (200, 9_000)
-    # The target is 50 ms with a core of one's own; a machine that is shared by several tests takes turns as well.
-    print(f"longest hold-ups: {sorted(gaps_ms)[-3:]} ms")
-    assert sorted(gaps_ms)[-1] < 500
+    longest_ms, longest_cpu_ms = max(gap_ms for gap_ms, _ in gaps), max(cpu_ms for _, cpu_ms in gaps)
+    print(f"longest hold-up {longest_ms:.0f} ms, of its own work {longest_cpu_ms:.0f} ms")
+    # The target is 50 ms with a core of one's own. Its own work hardly depends on who else has the machine; the time
+    # that passes does.
+    assert longest_cpu_ms < 150
+    assert longest_ms < 5_000
 
 
-async def watch(gaps_ms: list[float]) -> None:
-    """Note how long the loop takes to come back."""
+async def watch(gaps: list[tuple[float, float]]) -> None:
+    """Note how long the loop takes to come back, and how much of that it has worked, in ms."""
     while True:
-        started_s = time.perf_counter()
+        started_s, cpu_started_s = time.perf_counter(), time.thread_time()
         await asyncio.sleep(0.001)
-        gaps_ms.append(1_000 * (time.perf_counter() - started_s))
+        gaps.append((1e3 * (time.perf_counter() - started_s), 1e3 * (time.thread_time() - cpu_started_s)))
