@@ -14,6 +14,7 @@ def test_a_sound_server_passes(shared_server: ServerProcess) -> None:
     printed = shared_server.run_cli("verify-isolation", "--url", shared_server.url, "--operations", "40")
     assert "operations: 40" in printed
     assert printed.endswith("leaks: 0\n")
+    assert "verify-" not in shared_server.run_cli("registry", "organizations", "list")
 
 
 def test_a_server_that_is_away_is_one_line(tmp_path: Path) -> None:

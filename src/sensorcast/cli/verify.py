@@ -17,7 +17,7 @@ from sensorcast import auth
 from sensorcast.cli.credentials import mint, open_store
 from sensorcast.cli.options import load, with_settings
 from sensorcast.errors import Unavailable
-from sensorcast.model import Revocation, RevocationKind, Role, Scope
+from sensorcast.model import Organization, Revocation, RevocationKind, Role, Scope
 from sensorcast.settings import Settings
 from sensorcast.verify.run import Report, verify
 from sensorcast.verify.tenant import Tenant
@@ -34,8 +34,9 @@ _TOKEN_TTL_S: Final = 6 * 3_600
 def verify_isolation(urls: tuple[str, ...], operations: int, seed: int, **flags: Any) -> None:
     """Try to see with one organization's credentials what belongs to another; exit 1 when anything shows.
 
-    Makes three organizations with random names, uses every surface in random order, and revokes their credentials at
-    the end. Their readings stay; give the settings of the server, so that the credentials are taken there.
+    Makes three organizations with random names, uses every surface in random order, and at the end revokes their
+    credentials and takes them out of the registry. Their readings stay; give the settings of the server, so that the
+    credentials are taken there.
     """
     report = asyncio.run(_verify(load(flags), urls, operations, seed))
     _print(report)
@@ -66,6 +67,7 @@ async def _new_tenant(chosen: Settings) -> Tenant:
 async def _end(chosen: Settings, tenants: list[Tenant]) -> None:
     async with open_store(chosen) as store:
         for tenant in tenants:
+            await store.remove_entry(Organization, tenant.organization_id, tenant.organization_id)
             await store.revoke(
                 Revocation(
                     organization_id=tenant.organization_id,
