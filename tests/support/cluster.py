@@ -6,13 +6,18 @@ Run them in virtual time (`tests.broadcasting.run_in_virtual_time`): seconds of 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
 
 from sensorcast.cluster.nodes import Node
 from sensorcast.cluster.relay import Relay
+from sensorcast.metrics import REGISTRY
 from sensorcast.model import Reading
 from sensorcast.stream import SensorStream
 from sensorcast.wire.bus import BusCodec, derive_key
-from tests.readings import T0_S
+from tests.broadcasting import run_in_virtual_time
+from tests.readings import T0_S, reading
 from tests.support.air import Air
 
 SECRET = b"a secret of more than thirty-two bytes"
@@ -29,11 +34,11 @@ class MemoryStore:
         self.failures_left = 0
         self.slow_s = 0.0
 
-    def append(self, reading: Reading) -> None:
-        known = self.latest.get(reading.unit_key)
-        order = (reading.recorded_at_us, reading.device_id or "")
+    def append(self, stored: Reading) -> None:
+        known = self.latest.get(stored.unit_key)
+        order = (stored.recorded_at_us, stored.device_id or "")
         if known is None or order > (known.recorded_at_us, known.device_id or ""):
-            self.latest[reading.unit_key] = reading
+            self.latest[stored.unit_key] = stored
 
     async def units(self, organization_id: str, *, after: str | None, limit: int) -> list[Reading]:
         self.pages_read += 1
@@ -71,9 +76,9 @@ class ClusterNode:
 
     def ingest(self, *readings: Reading) -> None:
         """Store readings and take them in, as the pipeline does."""
-        for reading in readings:
-            self.cluster.store.append(reading)
-            self.relay.add_reading(reading.organization_id, reading)
+        for each in readings:
+            self.cluster.store.append(each)
+            self.relay.add_reading(each.organization_id, each)
 
     def flush(self) -> list[Reading]:
         """Take what is buffered; give it."""
@@ -83,7 +88,7 @@ class ClusterNode:
 
     def latest(self, organization_id: str = "acme") -> dict[tuple[str, str], Reading]:
         """What `get:latest:all` would answer."""
-        return {reading.unit_key: reading for reading in self.stream.latest_of(organization_id)}
+        return {each.unit_key: each for each in self.stream.latest_of(organization_id)}
 
 
 class Cluster:
@@ -114,3 +119,33 @@ class Cluster:
             node.relay.follow(follows)
         await asyncio.sleep(0.01)
         return node
+
+
+def in_virtual_time(test: Callable[[Cluster], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Give the test a cluster, and let its time pass in no time."""
+
+    @wraps(test)
+    def run() -> None:
+        async def with_cluster() -> None:
+            async with Cluster() as cluster:
+                await test(cluster)
+
+        run_in_virtual_time(with_cluster())
+
+    del run.__wrapped__  # type: ignore[attr-defined]  # or pytest would look for a fixture
+    return run
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"sensorcast_bus_{name}_total", labels) or 0.0
+
+
+def now(cluster: Cluster, unit_id: str = "u1", **fields: Any) -> Reading:
+    """A reading of this moment."""
+    at_us = round(asyncio.get_running_loop().time() * 1e6)
+    return reading(unit_id, at_us, **{"received_at_us": round(cluster.now_s() * 1e6)} | fields)
+
+
+async def forwarded() -> None:
+    """Let one forwarding interval pass."""
+    await asyncio.sleep(0.3)
