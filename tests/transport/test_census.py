@@ -155,7 +155,7 @@ class Transport:
         self.written = b""
 
     def get_extra_info(self, name: str) -> Any:
-        return (self.address, 4711, 0, 0)
+        return (self.address, 4711, 0, 0) if self.address else ""
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -170,3 +170,8 @@ def test_addresses_of_one_ipv6_network_share_a_cap_and_others_do_not() -> None:
     over = Transport("2001:db8::3")
     assert counted.arrive(over, 0.0) is None  # type: ignore[arg-type]
     assert over.written.startswith(b"HTTP/1.1 429")
+
+
+def test_peers_without_an_address_are_not_capped_by_it() -> None:
+    counted = Census(Settings(connections_per_address=1))
+    assert all(counted.arrive(Transport(""), 0.0) for _ in range(3))  # type: ignore[arg-type]

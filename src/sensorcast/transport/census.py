@@ -76,7 +76,7 @@ class Census:
             self._refuse(transport, "descriptors", "the limit of file descriptors", now_s)
         elif self.http >= self._http_max:
             self._refuse(transport, "http", "setting http_connections_max", now_s)
-        elif network is not None and network.open >= self._each_max and not self._proxies.trusts(address):
+        elif network is not None and network.open >= self._each_max and not self._is_many(address):
             self._refuse(transport, "address", "settings connections_per_address, trusted_proxies", now_s)
         else:
             if network is None:
@@ -86,6 +86,10 @@ class Census:
             self.http += 1
             return network
         return None
+
+    def _is_many(self, address: str) -> bool:
+        """Whether connections from there may be of many clients: those of a proxy, or of this machine's own sockets."""
+        return not address or self._proxies.trusts(address)
 
     def _refuse(self, transport: asyncio.Transport, cap: str, limit: str, now_s: float) -> None:
         CONNECTIONS_REFUSED.labels(cap).inc()
