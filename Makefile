@@ -14,7 +14,7 @@ demo: ## Run a server, a simulated fleet of units and the live page; prints the 
 	@tools/setup runtime
 	@$(BIN)/sensorcast demo $(ARGS)
 
-test: ## Run the tests (under five minutes)
+test: ## Run the tests
 	@tools/setup dev
 	@$(BIN)/python -m pytest -q -m "not long" $(ARGS)
 

@@ -16,25 +16,41 @@ from sensorcast.wire.redis_adapter import Broadcast, encode_broadcast
 from tests.readings import reading as make_reading
 
 
+class Channels:
+    """Keeps what is published."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[Sequence[str], Any]] = []
+
+    async def start(self) -> None:
+        self.published.clear()
+
+    async def stop(self) -> None:
+        self.published.append((["stopped"], None))
+
+    def publish(self, rooms: Sequence[str], message: bytes) -> None:
+        self.published.append((rooms, msgspec.msgpack.decode(message)))
+
+
 class Node:
     """A stream with an exchange before it; notes what is published and what is emitted."""
 
     def __init__(self, interval_s: float = 60.0) -> None:
-        self.published: list[tuple[Sequence[str], Any]] = []
+        self.channels = Channels()
         self.emitted: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         self.stream = SensorStream()
         self.exchange = NodeExchange(
             self.stream,
+            channels=lambda _heard: self.channels,
             latest=self.stream.get_latest_reading,
             emit=lambda *args, **options: self.emitted.append((args, options)),
-            publish=lambda rooms, message: self.published.append((rooms, msgspec.msgpack.decode(message))),
             interval_s=interval_s,
             max_readings=10_000,
             now_us=lambda: 1_000,
         )
 
     def batches(self) -> list[dict[str, Any]]:
-        return [message[1]["data"][1] for _, message in self.published]
+        return [message[1]["data"][1] for _, message in self.channels.published]
 
 
 @pytest.fixture
@@ -51,7 +67,7 @@ def test_a_reading_goes_to_the_stream_and_to_node(node: Node) -> None:
     node.exchange.add_reading(reading.organization_id, reading)
     node.exchange.flush()
     assert node.stream.get_latest_reading(*reading.unit_key) == reading
-    ((rooms, message),) = node.published
+    ((rooms, message),) = node.channels.published
     organization, unit = reading.unit_key
     assert rooms == [f"org:{organization}", f"unit:{organization}:{unit}", f"site:{organization}:north"]
     assert message[1]["data"][0] == "sensor:readings:batch"
@@ -83,14 +99,14 @@ def test_many_readings_of_a_unit_come_in_several_broadcasts(node: Node) -> None:
 async def test_what_waits_goes_out_once_an_interval_and_at_the_stop() -> None:
     node = Node(interval_s=0.01)
     reading = make_reading()
-    node.exchange.start()
+    await node.exchange.start()
     node.exchange.add_reading(reading.organization_id, reading)
     async with asyncio.timeout(10):
-        while not node.published:
+        while not node.channels.published:
             await asyncio.sleep(0.005)
     node.exchange.add_reading(reading.organization_id, make_reading(at_us=5))
     await node.exchange.stop()
-    assert len(node.published) == 2
+    assert [rooms[0] for rooms, _ in node.channels.published] == ["org:acme", "org:acme", "stopped"]
 
 
 def test_an_event_of_node_goes_to_the_rooms_it_names(node: Node) -> None:
@@ -105,7 +121,7 @@ def test_what_our_own_nodes_send_to_node_is_not_heard_again(node: Node) -> None:
     sender, reading = Node(), make_reading()
     sender.exchange.add_reading(reading.organization_id, reading)
     sender.exchange.flush()
-    ((_, message),) = sender.published
+    ((_, message),) = sender.channels.published
     node.exchange.heard(msgspec.msgpack.encode(message))
     assert node.emitted == []
 

@@ -20,10 +20,12 @@ from sensorcast.auth.secret import checked_secret
 from sensorcast.broadcaster import SensorStreamService
 from sensorcast.cluster.joining import bus_codec, open_bus, own_node
 from sensorcast.cluster.neighbours import Neighbours
+from sensorcast.cluster.node_adapter import open_adapter
 from sensorcast.cluster.relay import Relay
 from sensorcast.cluster.worker import ALONE, Worker
 from sensorcast.errors import ConfigurationError
 from sensorcast.ingest.http import IngestEndpoint
+from sensorcast.interop import NAMESPACE, NodeExchange
 from sensorcast.model import Identity
 from sensorcast.pipeline import Pipeline
 from sensorcast.quotas import Quotas
@@ -100,7 +102,8 @@ class Application:
             outbound=self.quotas,
         )
         self.registry = Registry(self.store, settings, time.monotonic)
-        self._pipeline = Pipeline(self.store, self.relay, self.registry, settings)
+        self._node = self._exchange_with_node() if settings.node_exchange else None
+        self._pipeline = Pipeline(self.store, self._node or self.relay, self.registry, settings)
         self._ingest = IngestEndpoint(self._pipeline, self.auth.keys, settings, clock_s, quotas=self.quotas)
         sources = Sources(
             store=self.store,
@@ -140,6 +143,18 @@ class Application:
             on_restored=lambda organization_id, until_us: self.gateway.notices.restored(organization_id, until_us),
         )
 
+    def _exchange_with_node(self) -> NodeExchange:
+        settings = self.settings
+        return NodeExchange(
+            self.relay,
+            channels=lambda heard: open_adapter(settings, NAMESPACE, heard),
+            latest=self.stream.get_latest_reading,
+            emit=self.gateway.namespace.emit,
+            interval_s=settings.flush_interval_ms / 1_000,
+            max_readings=settings.buffer_max_readings,
+            now_us=lambda: time.time_ns() // 1_000,
+        )
+
     def _polling_door(self) -> Any:
         """Sessions of our own; where there are other workers, also theirs."""
         own, endpoint = self.sockets.requests, self.sockets.endpoint
@@ -168,6 +183,8 @@ class Application:
         await self.relay.start()  # before looking at what there is: what comes later is heard
         self.stream.warm(await self.store.latest(limit=self.settings.latest_cache_units))
         self.service.start()
+        if self._node is not None:
+            await self._node.start()
         if self.worker.is_first:
             self._retention.start()
         await self.sockets.__aenter__()
@@ -184,17 +201,22 @@ class Application:
         except TimeoutError:
             _log.warning("requests_cut_off", requests=self._requests_under_way, setting="shutdown_timeout_s")
         await self._pipeline.drain()
-        await self.relay.stop()
+        await self._leave_cluster()
         await self.service.stop()
         await self.sockets.__aexit__(None, None, None)
 
     async def stop(self) -> None:
         """Second half: close the store. Call `drain` first."""
         await self._retention.stop()
-        await self.relay.stop()  # nothing to do after a drain; a start that failed had none
+        await self._leave_cluster()  # nothing to do after a drain; a start that failed had none
         await self.registry.stop()
         await self.auth.stop()
         await self.store.close()
+
+    async def _leave_cluster(self) -> None:
+        if self._node is not None:
+            await self._node.stop()
+        await self.relay.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route a request to its door: ingest and Socket.IO by path, everything else to the web door."""

@@ -56,19 +56,30 @@ class Emit(Protocol):
     ) -> None: ...
 
 
+class Channels(Protocol):
+    """Where broadcasts go; `cluster.node_adapter.NodeAdapter` is one, and gives what it hears to `heard`."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def publish(self, rooms: Sequence[str], message: bytes) -> None: ...
+
+
 class NodeExchange:
     """Stands before a stream: takes readings to it, and to Node. `now_us` gives microseconds since 1970.
 
-    `latest` gives the newest known reading of a unit; `publish` sends bytes to those who have sockets in the rooms.
+    `channels` makes the way to Node, given what to call with each message of theirs; `latest` gives the newest known
+    reading of a unit.
     """
 
     def __init__(
         self,
         stream: Stream,
         *,
+        channels: Callable[[Callable[[bytes], None]], Channels],
         latest: Callable[[str, str], Reading | None],
         emit: Emit,
-        publish: Callable[[Sequence[str], bytes], None],
         interval_s: float,
         max_readings: int,
         now_us: Callable[[], int],
@@ -76,7 +87,7 @@ class NodeExchange:
         self._stream = stream
         self._latest = latest
         self._emit = emit
-        self._publish = publish
+        self._channels = channels(self.heard)
         self._interval_s = interval_s
         self._waiting = ReadingBuffer(max_readings)
         self._next_seq = count(now_us()).__next__
@@ -92,16 +103,19 @@ class NodeExchange:
         is_late = newest is not None and newest.recorded_at_us > reading.recorded_at_us
         self._waiting.add(msgspec.structs.replace(reading, late=True) if is_late else reading)
 
-    def start(self) -> None:
-        """Begin to send, once an interval."""
+    async def start(self) -> None:
+        """Begin to listen, and to send once an interval. End it with `stop`."""
+        await self._channels.start()
         self._timer = asyncio.create_task(self._tick(), name="sensorcast-node-exchange")
 
     async def stop(self) -> None:
         """End, after one last batch of what waits."""
-        if self._timer is not None:
-            self._timer.cancel()
-            await asyncio.wait((self._timer,))
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+            await asyncio.wait((timer,))
             self.flush()
+            await self._channels.stop()
 
     async def _tick(self) -> None:
         while True:
@@ -116,7 +130,7 @@ class NodeExchange:
 
     def _send(self, broadcast: Broadcast) -> None:
         try:
-            self._publish(broadcast.rooms, encode_broadcast(broadcast))
+            self._channels.publish(broadcast.rooms, encode_broadcast(broadcast))
         except Exception as exc:  # one unit must not keep the others from Node, nor end the timer
             ADAPTER_MESSAGES.labels("failed").inc()
             _log.error("adapter_message_failed", error=repr(exc))

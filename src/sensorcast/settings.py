@@ -186,6 +186,10 @@ class Settings:
     bus_queue_max_bytes: int = _setting(
         16 * _MIB, "Bytes that wait to be sent to another node; what comes on top is dropped and repaired.", low=_MIB
     )
+    node_exchange: bool = _setting(
+        False, "Exchange broadcasts with Node Socket.IO servers that use the Redis adapter in the same Redis."
+    )
+    node_exchange_key: str = _setting("socket.io", "Key of that adapter: what its channels begin with.")
 
 
 @cache

@@ -13,6 +13,8 @@ import structlog
 from sensorcast.cluster.redis import RedisBus
 from sensorcast.cluster.redis_address import RedisAddress
 from sensorcast.cluster.redis_session import PATTERNS
+from sensorcast.errors import ConfigurationError
+from sensorcast.settings import Settings
 from sensorcast.wire.redis_adapter import channel_of, channel_pattern
 
 _log = structlog.get_logger(__name__)
@@ -71,3 +73,17 @@ class NodeAdapter:
     def deaf(self, reason: str) -> None:
         """Broadcasts may be missed: they are not kept anywhere, so nothing can be repaired."""
         _log.warning("node_adapter_deaf", reason=reason)
+
+
+def open_adapter(settings: Settings, namespace: str, heard: Callable[[bytes], None]) -> NodeAdapter:
+    """The adapter that these settings name. Raises `ConfigurationError` when they name no Redis."""
+    if not settings.redis_url:
+        raise ConfigurationError("node_exchange (--node-exchange, SENSORCAST_NODE_EXCHANGE) needs redis_url")
+    return NodeAdapter(
+        settings.redis_url,
+        key=settings.node_exchange_key,
+        namespace=namespace,
+        queue_max_bytes=settings.bus_queue_max_bytes,
+        silence_s=settings.bus_silence_s,
+        heard=heard,
+    )
