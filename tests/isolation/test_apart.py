@@ -18,7 +18,7 @@ async def run(run_nodes: RunNodes, folder: Path, *, operations: int, seed: int) 
 async def test_three_organizations_are_apart(run_nodes: RunNodes, tmp_path: Path) -> None:
     report = await run(run_nodes, tmp_path, operations=400, seed=1)
     assert report.leaks == []
-    assert len(report.operations) == 17
+    assert len(report.operations) == 18
     assert {"get:latest", "get:latest:all", "live", "units/{unit}/readings.csv", "registry"} <= report.seen.keys()
 
 

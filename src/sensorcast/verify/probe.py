@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +18,7 @@ from typing import Any, Final
 import httpx
 
 from sensorcast.verify.registry import RegistryOperations
-from sensorcast.verify.socket import Refused, Socket
+from sensorcast.verify.socket import ANSWER_S, Refused, Socket
 from sensorcast.verify.tenant import NOBODY, SITE, Tenant
 
 _QUERIES: Final = (
@@ -32,6 +33,7 @@ _QUERIES: Final = (
     "keys",
     "revocations",
 )
+_LOOK_S: Final = 0.02
 UNKNOWN_UNIT: Final = "unit-nobody-has"
 _PAUSE_S: Final = 0.5
 """Until a socket that asked too often may ask again: ten events at the default rate."""
@@ -74,6 +76,7 @@ class Probe:
             "unit of others": self.unit_of_others,
             "revoke": self.revoke,
             "statistics": self.statistics,
+            "live": self.live,
             "latest": self.latest,
             "latest of all": self.latest_of_all,
             "subscribe": self.subscribe,
@@ -129,7 +132,8 @@ class Probe:
             tenant.borrowed_ids.add(reading_id)
             await self._ingest(tenant, self._chance.choice(tenant.units), id=reading_id)
 
-    async def _ingest(self, tenant: Tenant, unit_id: str, **given: str) -> None:
+    async def _ingest(self, tenant: Tenant, unit_id: str, **given: str) -> str:
+        """Send a reading; give its id, or an empty text when it was not taken."""
         answer = await self.send(
             "POST",
             "/api/ingest/readings",
@@ -137,10 +141,12 @@ class Probe:
             headers={"X-API-Key": tenant.key},
         )
         self.search("ingest", tenant, _text(answer))
-        if answer.status_code == 200 and answer.json()["insertedCount"] == 1:
-            tenant.stored(unit_id, None if given else answer.json()["readingIds"][0])
-        else:
+        if answer.status_code != 200 or answer.json()["insertedCount"] != 1:
             self.find("ingest", tenant, f"a reading of its own was not taken: {answer.status_code}")
+            return ""
+        reading_id: str = answer.json()["readingIds"][0]
+        tenant.stored(unit_id, None if given else reading_id)
+        return reading_id
 
     async def query(self, tenant: Tenant, _other: Tenant) -> None:
         """Ask for what is one's own; after the first reading it must be there."""
@@ -202,6 +208,20 @@ class Probe:
             self.find("keys", tenant, "it could revoke a key of another")
 
     # Over Socket.IO
+
+    async def live(self, tenant: Tenant, _other: Tenant) -> None:
+        """Send a reading, at any node, and wait for it at this one."""
+        socket = await self._socket(tenant)
+        self.search("live", tenant, socket.take())
+        here, self._url = self._url, self._chance.choice(self._urls)
+        reading_id = await self._ingest(tenant, self._chance.choice(tenant.units))
+        until_s = time.monotonic() + ANSWER_S
+        while not any(reading_id in text for text in socket.received):
+            if time.monotonic() > until_s:
+                self.find("live", tenant, f"{here} did not send what came in at {self._url}")
+                break
+            await asyncio.sleep(_LOOK_S)
+        self.search("live", tenant, socket.take())
 
     async def latest(self, tenant: Tenant, other: Tenant) -> None:
         """Ask for the newest reading of one's own unit and of another's."""
