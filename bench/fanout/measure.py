@@ -57,7 +57,7 @@ def measure(name: str, workload: Workload, *, seconds: float, event_bytes: int) 
             first, last = _window(run.server, seconds)
         rss_kib_streaming = run.rss_kib()
         totals, arrivals = run.clients.finish()
-        started_at = flush_times(run.server, arrivals) if api_keys else _seq_is_time
+        started_at = flush_times(run.server, arrivals, workload) if api_keys else _seq_is_time
         inside = _inside(arrivals, first, last)
         return Result(
             server=name,
@@ -70,7 +70,7 @@ def measure(name: str, workload: Workload, *, seconds: float, event_bytes: int) 
             cpu_us_per_connect=run.cpu_us_per_connect,
             rss_kib_resting=run.rss_kib_resting,
             rss_kib_streaming=rss_kib_streaming,
-            delivery_ms=_percentiles_ms([at_us - started_at(seq) for seq, at_us in inside]),
+            delivery_ms=_percentiles_ms([at_us - started_at(seq, at_us) for seq, at_us in inside]),
             bytes_per_event=totals.bytes / max(1, totals.events),
             lost_connections=run.clients.joined.failed + totals.closed,
             out_of_order=totals.out_of_order,
@@ -102,12 +102,16 @@ def _inside(arrivals: Arrivals, first: _Sample, last: _Sample) -> list[tuple[int
     return list(zip(arrivals.seqs[start:end], arrivals.times_us[start:end], strict=True))
 
 
-def _seq_is_time(seq: int) -> int:
+def _seq_is_time(seq: int, _at_us: int) -> int:
     return seq
 
 
-def flush_times(server: RunningServer, arrivals: Arrivals) -> Callable[[int], int]:
-    """How to find the start of the flush a batch of sensorcast was in: batches are numbered in order."""
+def flush_times(server: RunningServer, arrivals: Arrivals, workload: Workload) -> Callable[[int, int], int]:
+    """How to find the start of the flush that a batch of sensorcast was in, by its number and its arrival.
+
+    Batches of one organization are numbered in order. Those of several are not told apart here, and taken for the last
+    flush before they arrived: exact as long as delays are below a second.
+    """
     first_seqs, starts_us = [], []
     seq = min(arrivals.seqs, default=0)
     for line in server.flush_lines():
@@ -115,7 +119,9 @@ def flush_times(server: RunningServer, arrivals: Arrivals) -> Callable[[int], in
         first_seqs.append(seq)
         starts_us.append(round(ended_us - float(str(line["duration_ms"])) * 1e3))
         seq += int(str(line["units"]))
-    return lambda seq: starts_us[bisect.bisect_right(first_seqs, seq) - 1]
+    if workload.organizations == 1:
+        return lambda seq, at_us: starts_us[bisect.bisect_right(first_seqs, seq) - 1]
+    return lambda seq, at_us: starts_us[max(0, bisect.bisect_right(starts_us, at_us) - 1)]
 
 
 def _percentiles_ms(delays_us: list[int]) -> dict[str, float]:

@@ -44,11 +44,13 @@ class Part:
     rss_bytes: int
     cpu_share: float
 
-    def delays_ms(self, arrivals: Arrivals, server: RunningServer) -> list[float]:
+    def delays_ms(self, arrivals: Arrivals, server: RunningServer, workload: Workload) -> list[float]:
         """From flush to arrival, in order of size."""
-        started_at = flush_times(server, arrivals)
+        started_at = flush_times(server, arrivals, workload)
         pairs = zip(arrivals.seqs, arrivals.times_us, strict=True)
-        return sorted((at_us - started_at(seq)) / 1e3 for seq, at_us in pairs if self.from_us <= at_us < self.to_us)
+        return sorted(
+            (at_us - started_at(seq, at_us)) / 1e3 for seq, at_us in pairs if self.from_us <= at_us < self.to_us
+        )
 
 
 async def take(server: RunningServer, token: str, chosen: argparse.Namespace) -> tuple[Part, Part]:
@@ -125,7 +127,7 @@ def run(chosen: argparse.Namespace, plan: Launch, port: int, folder: Path) -> No
         p99_ms = []
         print(f"\n{'':<34}{'batches':>10}{'p50':>11}{'p99':>11}{'max':>11}{'RSS':>12}{'CPU':>8}")
         for what, each in (("all read", before), (f"{chosen.stalled} of them do not", after)):
-            delays_ms = each.delays_ms(arrivals, server)
+            delays_ms = each.delays_ms(arrivals, server, reading)
             percentiles = [delays_ms[round(share * (len(delays_ms) - 1))] for share in (0.5, 0.99, 1.0)]
             cells = "".join(f"{value:>8.1f} ms" for value in percentiles)
             print(f"{what:<34}{len(delays_ms):>10,}{cells}{each.rss_bytes / 2**20:>8.1f} MiB{each.cpu_share:>8.1%}")
