@@ -96,12 +96,11 @@ async def opener(folder: Path, url: str) -> AsyncIterator[Callable[[], Any]]:
 
 async def breaks(claim: Callable[..., Any], folder: Path, predicate: Predicate, url: str) -> bool:
     """Tell whether a claim of a contract does not hold."""
-    module = f"sensorcast.store.{predicate.module}"
     async with opener(folder, url) as open_one:
         given: dict[str, Any] = {"store": await open_one()}
         with pytest.MonkeyPatch.context() as patch:
             if "revocations_max" in claim.__code__.co_varnames:
-                given |= {"monkeypatch": patch, "revocations_max": f"{module}.REVOCATIONS_MAX"}
+                given |= {"monkeypatch": patch, "revocations_max": "sensorcast.store.credential_rows.REVOCATIONS_MAX"}
             try:
                 await claim(None, **given)
             except (AssertionError, pytest.fail.Exception, InvalidRequest):

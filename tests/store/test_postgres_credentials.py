@@ -30,7 +30,7 @@ async def open_store(postgres: PostgresServer) -> AsyncIterator[OpenCredentials]
 
 @pytest.fixture
 def revocations_max() -> str:
-    return "sensorcast.store.postgres_credentials.REVOCATIONS_MAX"
+    return "sensorcast.store.credential_rows.REVOCATIONS_MAX"
 
 
 class TestCredentials(CredentialContract):

@@ -28,7 +28,7 @@ async def open_store(tmp_path: Path) -> AsyncIterator[OpenCredentials]:
 
 @pytest.fixture
 def revocations_max() -> str:
-    return "sensorcast.store.sqlite_credentials.REVOCATIONS_MAX"
+    return "sensorcast.store.credential_rows.REVOCATIONS_MAX"
 
 
 class TestSqlite(CredentialContract):

@@ -1,27 +1,32 @@
 """API keys and revocations in SQLite: one function per statement, each on a connection given by `sqlite`.
 
-Owns their rows. The invariant: whatever revokes something writes a row of `revocations` in the same transaction, so
-that every process that follows that table learns of it.
+Rows are `credential_rows`. The invariant: whatever revokes something writes a row of `revocations` in the same
+transaction, so that every process that follows that table learns of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import apsw
 
-from sensorcast.errors import InvalidRequest
-from sensorcast.model import ApiKey, Revocation, RevocationKind, Scope
-from sensorcast.store import KEYS_MAX, REVOCATIONS_MAX
+from sensorcast.model import ApiKey, Revocation, RevocationKind
+from sensorcast.store.credential_rows import (
+    KEY_COLUMNS,
+    REVOCATION_COLUMNS,
+    key_row,
+    refuse_beyond_keys_max,
+    refuse_beyond_revocations_max,
+    revocation_row,
+    to_key,
+    to_revocation,
+)
 from sensorcast.store.sqlite_registry import know_organization
 
-_COLUMNS: Final = (
-    "key_id, organization_id, name, secret_sha256, created_at_us, revoked_at_us, scopes, expires_at_us, last_used_at_us"
-)
-_INSERT_KEY: Final = f"INSERT INTO api_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 our names
-_FIND_KEY: Final = f"SELECT {_COLUMNS} FROM api_keys WHERE key_id = ?"  # noqa: S608
-_LIST_KEYS: Final = f"SELECT {_COLUMNS} FROM api_keys WHERE organization_id = ? ORDER BY created_at_us, key_id"  # noqa: S608
+_INSERT_KEY: Final = f"INSERT INTO api_keys ({KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 our names
+_FIND_KEY: Final = f"SELECT {KEY_COLUMNS} FROM api_keys WHERE key_id = ?"  # noqa: S608
+_LIST_KEYS: Final = f"SELECT {KEY_COLUMNS} FROM api_keys WHERE organization_id = ? ORDER BY created_at_us, key_id"  # noqa: S608
 _COUNT_KEYS: Final = "SELECT count(*) FROM api_keys WHERE organization_id = ?"
 _REVOKE_KEY: Final = (
     "UPDATE api_keys SET revoked_at_us = ? WHERE organization_id = ? AND key_id = ? AND revoked_at_us IS NULL"
@@ -29,34 +34,30 @@ _REVOKE_KEY: Final = (
 _REVOKE_ALL_KEYS: Final = "UPDATE api_keys SET revoked_at_us = ? WHERE organization_id = ? AND revoked_at_us IS NULL"
 _NOTE_USE: Final = "UPDATE api_keys SET last_used_at_us = max(coalesce(last_used_at_us, 0), ?) WHERE key_id = ?"
 
-_REVOCATION: Final = "organization_id, kind, subject, revoked_at_us, revocation_no"
 _DELETE: Final = "DELETE FROM revocations WHERE organization_id = ? AND kind = ? AND subject = ?"
 _DELETE_ALL: Final = "DELETE FROM revocations WHERE organization_id = ?"
 _INSERT: Final = "INSERT INTO revocations (organization_id, kind, subject, revoked_at_us) VALUES (?, ?, ?, ?)"
 _COUNT: Final = "SELECT count(*) FROM revocations WHERE organization_id = ?"
-_SINCE: Final = f"SELECT {_REVOCATION} FROM revocations WHERE revocation_no > ? ORDER BY revocation_no"  # noqa: S608
-_LIST: Final = f"SELECT {_REVOCATION} FROM revocations WHERE organization_id = ? ORDER BY revocation_no"  # noqa: S608
+_SINCE: Final = f"SELECT {REVOCATION_COLUMNS} FROM revocations WHERE revocation_no > ? ORDER BY revocation_no"  # noqa: S608
+_LIST: Final = f"SELECT {REVOCATION_COLUMNS} FROM revocations WHERE organization_id = ? ORDER BY revocation_no"  # noqa: S608
 
 
 def insert_key(connection: apsw.Connection, key: ApiKey) -> None:
     """Store a key, and know its organization. Raises `InvalidRequest` when that has `KEYS_MAX`."""
-    if connection.execute(_COUNT_KEYS, (key.organization_id,)).get >= KEYS_MAX:
-        raise InvalidRequest(f"an organization has {KEYS_MAX} API keys at most")
-    scopes = " ".join(sorted(key.scopes))
-    row = (key.key_id, key.organization_id, key.name, key.secret_sha256, key.created_at_us, key.revoked_at_us)
-    connection.execute(_INSERT_KEY, (*row, scopes, key.expires_at_us, key.last_used_at_us)).fetchall()
+    refuse_beyond_keys_max(connection.execute(_COUNT_KEYS, (key.organization_id,)).get)
+    connection.execute(_INSERT_KEY, key_row(key)).fetchall()
     know_organization(connection, key.organization_id, key.created_at_us)
 
 
 def find_key(connection: apsw.Connection, key_id: str) -> ApiKey | None:
     """Give the key with this id, of whatever organization: it says itself which."""
     rows = connection.execute(_FIND_KEY, (key_id,)).fetchall()
-    return _to_key(rows[0]) if rows else None
+    return to_key(rows[0]) if rows else None
 
 
 def list_keys(connection: apsw.Connection, organization_id: str) -> list[ApiKey]:
     """Give the keys of an organization, oldest first."""
-    return [_to_key(row) for row in connection.execute(_LIST_KEYS, (organization_id,))]
+    return [to_key(row) for row in connection.execute(_LIST_KEYS, (organization_id,))]
 
 
 def revoke_key(connection: apsw.Connection, organization_id: str, key_id: str, now_us: int) -> bool:
@@ -80,50 +81,22 @@ def revoke(connection: apsw.Connection, revocation: Revocation) -> None:
         # Whatever was revoked before is covered by this one.
         connection.execute(_DELETE_ALL, (organization_id,))
         connection.execute(_REVOKE_ALL_KEYS, (revocation.revoked_at_us, organization_id))
-    elif connection.execute(_COUNT, (organization_id,)).get >= REVOCATIONS_MAX:
-        raise InvalidRequest(
-            f"an organization has {REVOCATIONS_MAX} revocations at most", hint="Revoke the whole organization."
-        )
-    _put(connection, (organization_id, revocation.kind, revocation.subject, revocation.revoked_at_us))
+    else:
+        refuse_beyond_revocations_max(connection.execute(_COUNT, (organization_id,)).get)
+    _put(connection, revocation_row(revocation))
 
 
 def revocations_since(connection: apsw.Connection, number: int) -> list[Revocation]:
     """Give every revocation with a higher number, of all organizations, by number."""
-    return [_to_revocation(row) for row in connection.execute(_SINCE, (number,))]
+    return [to_revocation(row) for row in connection.execute(_SINCE, (number,))]
 
 
 def list_revocations(connection: apsw.Connection, organization_id: str) -> list[Revocation]:
     """Give the revocations of an organization, oldest first."""
-    return [_to_revocation(row) for row in connection.execute(_LIST, (organization_id,))]
+    return [to_revocation(row) for row in connection.execute(_LIST, (organization_id,))]
 
 
 def _put(connection: apsw.Connection, row: tuple[str, str, str, int]) -> None:
     """Write a row with a new number, also where it was there: whoever follows the numbers must see it."""
     connection.execute(_DELETE, row[:3])
     connection.execute(_INSERT, row)
-
-
-def _to_key(row: tuple[Any, ...]) -> ApiKey:
-    key_id, organization_id, name, secret_sha256, created_at_us, revoked_at_us, scopes, expires_at_us, used_at_us = row
-    return ApiKey(
-        key_id=key_id,
-        organization_id=organization_id,
-        name=name,
-        secret_sha256=secret_sha256,
-        created_at_us=created_at_us,
-        revoked_at_us=revoked_at_us,
-        scopes=frozenset(map(Scope, scopes.split())),
-        expires_at_us=expires_at_us,
-        last_used_at_us=used_at_us,
-    )
-
-
-def _to_revocation(row: tuple[Any, ...]) -> Revocation:
-    organization_id, kind, subject, revoked_at_us, number = row
-    return Revocation(
-        organization_id=organization_id,
-        kind=RevocationKind(kind),
-        subject=subject,
-        revoked_at_us=revoked_at_us,
-        number=number,
-    )
