@@ -130,7 +130,12 @@ def test_one_signal_to_every_process_is_one_stop_in_good_order(
     assert "worker_ended" not in events
 
 
-def test_workers_stop_in_good_order_when_their_supervisor_is_killed(start_server: StartServer) -> None:
+def test_workers_stop_in_good_order_when_their_supervisor_is_killed(
+    start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     server = start_server(workers=2)
     wait_for_workers(server, 2)
     pids = worker_pids(server)
@@ -139,6 +144,7 @@ def test_workers_stop_in_good_order_when_their_supervisor_is_killed(start_server
     assert [line["event"] for line in server.log_lines()].count("stopped") == 2
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", server.port))
+    assert list(temporary.iterdir()) == []
 
 
 def test_workers_that_die_again_and_again_are_given_up(start_server: StartServer) -> None:
@@ -166,6 +172,16 @@ def test_a_mistake_in_the_settings_is_one_line_for_all_workers(tmp_path: Path) -
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("is not a sound SQLite database") == 1
     assert done.stdout == ""
+
+
+def test_too_long_a_name_of_the_temporary_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary = tmp_path / ("x" * 80)
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    done = run_serve(tmp_path, "--port", "0")
+    assert done.returncode == 2
+    assert "(Name a shorter temporary folder in TMPDIR.)" in done.stderr
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_port_that_is_taken_is_one_line_even_when_it_could_be_shared(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ what is left.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import signal
 import socket
@@ -241,6 +242,7 @@ class _WorkerServer(_Server):
         super().__init__(application, settings, self._handover)
         self._settings = settings
         self._link = link
+        self._is_orphan = False
         link.setblocking(False)
         self._loop.add_reader(link, self._read_link)
         WORKER_STARTS.set(application.worker.starts)
@@ -283,6 +285,7 @@ class _WorkerServer(_Server):
         except OSError:
             word = b""
         if not word:
+            self._is_orphan = True
             self._loop.remove_reader(self._link)
         self.force_exit = self.force_exit or FORCE in word
         self.stop()
@@ -299,3 +302,11 @@ class _WorkerServer(_Server):
             await super().shutdown(sockets)
         finally:
             self._loop.remove_reader(self._link)
+            self._clean_up(self._application.worker)
+
+    def _clean_up(self, worker: Worker) -> None:
+        """Take our socket away, and the folder after the last one when there is no supervisor to do it."""
+        worker.http_path(worker.index).unlink(missing_ok=True)
+        if self._is_orphan:
+            with contextlib.suppress(OSError):  # others are still there, or were there last
+                worker.folder.rmdir()

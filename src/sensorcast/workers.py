@@ -27,7 +27,7 @@ import structlog
 
 from sensorcast import logs, serving
 from sensorcast.auth import load_or_create_secret
-from sensorcast.cluster.worker import Worker
+from sensorcast.cluster.worker import Worker, check_folder
 from sensorcast.errors import ConfigurationError, SensorcastError, Unavailable
 from sensorcast.serving import FORCE, READY, STOP
 from sensorcast.settings import Settings
@@ -56,6 +56,7 @@ def supervise(settings: Settings) -> int:
     logs.set_up(settings.log_level)
     folder = Path(tempfile.mkdtemp(prefix="sensorcast-"))  # readable by its owner only
     try:
+        check_folder(folder)
         with serving.listen(settings.host, settings.port) as probe:
             address = probe.getsockname()
         # Nobody else listens there; from here on the address is shared, but only with processes of the same user.

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sensorcast.cluster.worker import ALONE, Worker
+from sensorcast.cluster.worker import ALONE, Worker, check_folder
+from sensorcast.errors import ConfigurationError
 
 
 def test_a_worker_alone_marks_nothing_and_knows_no_other() -> None:
@@ -34,3 +35,9 @@ def test_sockets_are_in_the_folder_of_the_workers() -> None:
     worker = Worker(index=0, count=2, folder=Path("/private"))
     assert worker.http_path(1) == Path("/private/http-1")
     assert worker.handover_path(1) == Path("/private/handover-1")
+
+
+def test_a_folder_must_have_room_for_the_names_of_sockets() -> None:
+    check_folder(Path("/tmp/sensorcast-12345678"))
+    with pytest.raises(ConfigurationError, match="too long a name"):
+        check_folder(Path("/" + "x" * 100))

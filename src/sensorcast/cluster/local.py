@@ -16,6 +16,7 @@ from typing import Final
 
 from sensorcast.cluster import Ears
 from sensorcast.cluster.mesh import Ear, Mouth, Peer, Presence
+from sensorcast.cluster.worker import SOCKET_PATH_MAX_BYTES
 from sensorcast.errors import ConfigurationError
 from sensorcast.wire.mesh import encode_message
 
@@ -26,8 +27,6 @@ STOP_S: Final = 1.0
 ANSWER_S: Final = 2.0
 """Time in which a living worker surely confirms what we listen to; beyond it something is wrong with it."""
 QUEUE_MAX_BYTES: Final = 16 * 1024 * 1024
-_PATH_MAX_BYTES: Final = 107
-"""Longest address of a Unix socket."""
 
 
 class LocalBus:
@@ -229,6 +228,6 @@ def _remove(path: str) -> None:
 
 def _socket_path(folder: Path, index: int) -> str:
     path = str(folder / f"bus-{index}")
-    if len(path.encode()) > _PATH_MAX_BYTES:
+    if len(path.encode()) > SOCKET_PATH_MAX_BYTES:
         raise ConfigurationError(f"the folder of the workers' sockets has too long a name: {folder}")
     return path

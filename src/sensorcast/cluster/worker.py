@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sensorcast.errors import ConfigurationError
+
 _MARK: Final = "."
 """Between number and random part of a session id; not one of the characters that random parts are made of."""
 _DIGITS_MAX: Final = 3
+SOCKET_PATH_MAX_BYTES: Final = 107
+"""Longest address of a Unix socket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +63,13 @@ class Worker:
 
 
 ALONE: Final = Worker()
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `ConfigurationError` when the names of sockets in `folder` would be too long for the system."""
+    longest = Worker(folder=folder).handover_path(10**_DIGITS_MAX - 1)
+    if len(str(longest).encode()) > SOCKET_PATH_MAX_BYTES:
+        raise ConfigurationError(
+            f"the folder of the workers' sockets has too long a name: {folder}",
+            hint="Name a shorter temporary folder in TMPDIR.",
+        )
