@@ -167,11 +167,11 @@ class Probe:
 
     async def unit_of_others(self, tenant: Tenant, other: Tenant) -> None:
         """Ask in one's own organization for a unit that only another has: answered like an unknown one."""
-        query = self._chance.choice([each for each in _QUERIES if "{unit}" in each])
         own = f"/api/orgs/{tenant.organization_id}/"
-        theirs = await self.get(tenant, own + _filled(query, other.units[0], tenant))
-        unknown = await self.get(tenant, own + _filled(query, UNKNOWN_UNIT, tenant))
-        self.same("unit of others", tenant, theirs, unknown, asked=(other.units[0], UNKNOWN_UNIT))
+        for query in (each for each in _QUERIES if "{unit}" in each):
+            theirs = await self.get(tenant, own + _filled(query, other.units[0], tenant))
+            unknown = await self.get(tenant, own + _filled(query, UNKNOWN_UNIT, tenant))
+            self.same("unit of others", tenant, theirs, unknown, asked=(other.units[0], UNKNOWN_UNIT))
 
     async def revoke(self, tenant: Tenant, _other: Tenant) -> None:
         """Revoke a token that nobody has, so that there is something to see; it is listed for oneself."""
