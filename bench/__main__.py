@@ -22,6 +22,8 @@ SUITES = (
     "herd",
     "growth",
     "ingest",
+    "ingest.pauses",
+    "history",
     "workers",
 )
 
