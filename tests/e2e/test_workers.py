@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -19,6 +20,8 @@ import pytest
 from tests.conftest import FAST_FLUSH_MS
 from tests.support.gateway import Gateways, Ledger, assert_nothing_lost
 from tests.support.node import NodeClient
+from tests.support.postgres import PostgresServer
+from tests.support.redis import RedisServer
 from tests.support.server import Organization, ServerProcess, free_port, reading
 from tests.support.waiting import wait_until
 from tests.support.workers import client_of, wait_for_workers, worker_of, worker_pids
@@ -203,6 +206,34 @@ def read_answer(connection: socket.socket) -> str:
     while "}" not in text:
         text += connection.recv(65_536).decode()
     return text
+
+
+def test_workers_on_postgresql_and_redis_are_one_server_too(
+    start_server: Callable[..., ServerProcess],
+    browser_client: Connect,
+    postgres: PostgresServer,
+    shared_redis: RedisServer,
+) -> None:
+    server = start_server(
+        workers=2,
+        flush_interval_ms=FAST_FLUSH_MS,
+        database_url=asyncio.run(postgres.new_database()),
+        redis_url=shared_redis.url,
+        redis_prefix="workers",
+    )
+    wait_for_workers(server, 2)
+    organization = server.organization()
+    clients = connect_each_way(browser_client, organization, 18)
+    expected: list[str] = []
+    with client_of(server, 0) as first, client_of(server, 1) as second:
+        for number in range(10):
+            expected += post(first, organization, reading("unit-1", temperature=number))
+            expected += post(second, organization, reading("unit-2", temperature=number))
+    for client in clients:
+        wait_until(
+            lambda client=client: len(received(client)) >= len(expected), within_s=DELIVERY_DEADLINE_S, what="all came"
+        )
+        assert received(client) == Counter(expected)
 
 
 def test_ingest_through_all_workers_at_once_loses_nothing_and_is_not_refused(
