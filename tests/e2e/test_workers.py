@@ -132,8 +132,6 @@ def test_polling_through_a_proxy_that_mixes_clients_on_its_connections_works(
             client.wait_for_reading(expected[-1], within_s=DELIVERY_DEADLINE_S)
             assert received(client) == Counter(expected)
             assert [seen for seen in client.seen if seen["is"] in {"disconnect", "connect_error"}] == []
-        passed_on = [line for line in server.http.get("/metrics").text.splitlines() if "polls_passed_on_total{" in line]
-        assert sum(float(line.split()[1]) for line in passed_on if "unanswered" not in line) > 0
         for client in clients:
             client.disconnect()
     finally:
