@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sensorcast import metrics
 
 TABLE = {name: value for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)}
-LABELS_WITH_FEW_VALUES = {"status", "outcome", "transport", "reason", "bound", "state"}
+LABELS_WITH_FEW_VALUES = {"status", "outcome", "transport", "reason", "bound", "cap", "state"}
 
 
 @pytest.mark.parametrize("name", TABLE)

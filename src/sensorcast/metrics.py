@@ -232,7 +232,7 @@ def merge(pages: Mapping[int, bytes]) -> bytes:
     How many pages there are is told once, without the label.
     """
     families: dict[bytes, list[bytes]] = {}
-    for worker, page in pages.items():
+    for worker, page in sorted(pages.items()):
         label = b'worker="%d"' % worker
         family: list[bytes] = []
         for line in page.splitlines():
