@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.nginx import nginx_before
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
-from tests.support.server import free_port, reading
+from tests.support.server import reading
 from tests.support.two_nodes import (
     FLUSH_MS,
     TwoNodes,
@@ -21,9 +21,6 @@ from tests.support.two_nodes import (
     stored_latest,
 )
 from tests.support.waiting import wait_until
-
-from .test_documentation import answers, blocks
-from .test_reverse_proxy import AROUND
 
 
 @pytest.fixture(scope="module")
@@ -133,21 +130,8 @@ def test_what_is_no_message_of_ours_is_counted_and_changes_nothing(
 @pytest.fixture
 def balanced(cluster: TwoNodes, tmp_path: Path) -> Iterator[str]:
     """The address of nginx before both nodes, configured as the documentation recommends."""
-    port = free_port()
-    [documented] = blocks("docs/how-to/several-nodes.md", "nginx")
-    documented = documented.replace("listen 80", f"listen 127.0.0.1:{port}")
-    for place, node in zip(("10.0.0.11:8080", "10.0.0.12:8080"), cluster.nodes, strict=True):
-        documented = documented.replace(place, f"127.0.0.1:{node.port}")
-    configuration = tmp_path / "nginx.conf"
-    configuration.write_text(AROUND.format(folder=tmp_path, documented=documented))
-    process = subprocess.Popen(
-        ["nginx", "-c", str(configuration), "-p", str(tmp_path), "-e", str(tmp_path / "error.log")],
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-    )
-    wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), within_s=20, what="nginx")
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(10)
+    with nginx_before(cluster.nodes, tmp_path) as url:
+        yield url
 
 
 def test_behind_nginx_clients_poll_and_upgrade_and_hear_both_nodes(cluster, browser_client, balanced: str) -> None:

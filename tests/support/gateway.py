@@ -14,14 +14,24 @@ from .server import Organization, ServerProcess, time_text
 READINGS_PER_REQUEST = 5
 
 
-class Gateway:
-    """One thread that posts batches of numbered readings of its own unit until it is told to stop."""
+PATIENT_PAUSE_S = 0.05
+PATIENCE_S = 60.0
 
-    def __init__(self, organization: Organization, unit_id: str, ledger: Ledger) -> None:
-        self._address = f"{organization.server.url}/api/ingest/readings"
+
+class Gateway:
+    """One thread that posts batches of numbered readings of its own unit until it is told to stop.
+
+    A patient one makes a pause between batches, and sends each again until it is acknowledged; the last one, too.
+    """
+
+    def __init__(
+        self, organization: Organization, unit_id: str, ledger: Ledger, *, patient: bool = False, url: str = ""
+    ) -> None:
+        self._address = f"{url or organization.server.url}/api/ingest/readings"
         self._headers = {"X-API-Key": organization.key}
         self._unit_id = unit_id
         self._ledger = ledger
+        self._is_patient = patient
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=unit_id)
 
@@ -32,12 +42,15 @@ class Gateway:
     def stop(self) -> None:
         """Send no further request and wait for the last one to end."""
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(2 * PATIENCE_S)
+        assert not self._thread.is_alive(), "a gateway waits for an answer for ever"
 
     def _run(self) -> None:
-        with httpx.Client(headers=self._headers, timeout=10) as http:
+        with httpx.Client(headers=self._headers, timeout=PATIENCE_S if self._is_patient else 10) as http:
             while not self._stop.is_set():
                 self._send(http)
+                if self._is_patient:
+                    self._stop.wait(PATIENT_PAUSE_S)
 
     def _send(self, http: httpx.Client) -> None:
         numbers = self._ledger.take_numbers(READINGS_PER_REQUEST)
@@ -46,13 +59,18 @@ class Gateway:
             {"unitId": self._unit_id, "recordedAt": time_text(now_us + place), "metrics": {"number": number}}
             for place, number in enumerate(numbers)
         ]
+        gives_up_s = time.monotonic() + PATIENCE_S
+        while not self._post(http, readings, numbers) and self._is_patient and time.monotonic() < gives_up_s:
+            time.sleep(PATIENT_PAUSE_S)
+
+    def _post(self, http: httpx.Client, readings: list[dict[str, object]], numbers: range) -> bool:
         try:
             answer = http.post(self._address, json={"readings": readings})
         except httpx.TransportError:
             self._ledger.unanswered += 1
             self._stop.wait(0.02)  # the server is away; no need to spin
-            return
-        self._ledger.record(answer, numbers)
+            return False
+        return self._ledger.record(answer, numbers)
 
 
 class Ledger:
@@ -64,6 +82,8 @@ class Ledger:
         self.acknowledged: dict[str, int] = {}
         """Number of each acknowledged reading, by id."""
         self.refused: list[int] = []
+        self.retry_after: list[str | None] = []
+        """What each refusal said of when to try again."""
         self.unanswered = 0
 
     def take_numbers(self, count: int) -> range:
@@ -72,20 +92,34 @@ class Ledger:
             self.sent += count
             return range(self.sent - count, self.sent)
 
-    def record(self, answer: httpx.Response, numbers: range) -> None:
-        """Note an answer."""
+    def record(self, answer: httpx.Response, numbers: range) -> bool:
+        """Note an answer; tell whether it acknowledges."""
         with self._lock:
             if answer.status_code == 200:
                 self.acknowledged |= dict(zip(answer.json()["readingIds"], numbers, strict=True))
             else:
                 self.refused.append(answer.status_code)
+                self.retry_after.append(answer.headers.get("retry-after"))
+        return answer.status_code == 200
 
 
 class Gateways:
     """Several gateways of one organization on one ledger, as a context manager."""
 
-    def __init__(self, organization: Organization, count: int, ledger: Ledger) -> None:
-        self._gateways = [Gateway(organization, f"unit-{number}", ledger) for number in range(count)]
+    def __init__(
+        self,
+        organization: Organization,
+        count: int,
+        ledger: Ledger,
+        *,
+        patient: bool = False,
+        url: str = "",
+        prefix: str = "",
+    ) -> None:
+        """See `Gateway`; `url` is that of the server unless given, `prefix` begins the names of the units."""
+        self._gateways = [
+            Gateway(organization, f"{prefix}unit-{number}", ledger, patient=patient, url=url) for number in range(count)
+        ]
 
     def __enter__(self) -> None:
         for gateway in self._gateways:

@@ -11,7 +11,7 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,16 @@ class NodeDriver:
         self._reader.join(10)
         self._process.stdout.close()
 
-    def connect(self, url: str, *, token: str | None = None, **options: Any) -> NodeClient:
-        """Begin to connect a new client; `options` are those of socket.io-client, websocket only unless given."""
+    def connect(self, url: str, *, token: str | None = None, asks: Sequence[str] = (), **options: Any) -> NodeClient:
+        """Begin to connect a new client; `options` are those of socket.io-client, websocket only unless given.
+
+        It emits the events in `asks` at each connect; the answers are acks whose id is the event.
+        """
         client = NodeClient(self, f"client-{next(self._numbers)}")
         self._clients[client.name] = client
         if token is not None:
             options["auth"] = {"token": token, **options.get("auth", {})}
-        self.send("connect", client.name, url=url, options={"transports": ["websocket"], **options})
+        self.send("connect", client.name, url=url, options={"transports": ["websocket"], **options}, asks=list(asks))
         return client
 
     def send(self, do: str, client: str, **more: Any) -> None:

@@ -5,6 +5,9 @@
 // Out, one occurrence a line, each with "client" and "atMs" (epoch):
 //   connect {id, transport} · connect_error {message, data} · disconnect {reason} · event {name, args} · ack {id, args}
 //   · upgrade {transport} · reconnect_attempt
+//
+// With "asks": [event, ...] the client emits these at each connect, as a dashboard does; each answer is an ack with the
+// event as its id.
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
 
@@ -14,13 +17,14 @@ function tell(client, is, more = {}) {
   process.stdout.write(`${JSON.stringify({ client, is, atMs: Date.now(), ...more })}\n`);
 }
 
-function connect({ client, url, options }) {
+function connect({ client, url, options, asks = [] }) {
   const socket = io(url, { forceNew: true, ...options });
   sockets.set(client, socket);
   socket.on("connect", () => {
     const engine = socket.io.engine;
     tell(client, "connect", { id: socket.id, transport: engine.transport.name });
     engine.on("upgrade", (transport) => tell(client, "upgrade", { transport: transport.name }));
+    for (const event of asks) emit({ client, args: [event], ack: event });
   });
   socket.on("connect_error", (error) => tell(client, "connect_error", { message: error.message, data: error.data ?? null }));
   socket.on("disconnect", (reason) => tell(client, "disconnect", { reason }));
