@@ -37,11 +37,12 @@ class LatestReadings:
         kept = units.get(reading.unit_id)
         if kept is None or _is_newer(reading, kept):
             units[reading.unit_id] = reading
-        unit_key = reading.unit_key
-        self._by_use[unit_key] = None
-        self._by_use.move_to_end(unit_key)
-        if len(self._by_use) > self._max_units:
-            self._evict()
+        if kept is not None:
+            self._by_use.move_to_end(reading.unit_key)
+        else:
+            self._by_use[reading.unit_key] = None
+            if len(self._by_use) > self._max_units:
+                self._evict()
         return kept
 
     def get(self, organization_id: str, unit_id: str) -> Reading | None:
