@@ -121,3 +121,20 @@ async def test_a_registry_too_large_for_the_target_is_refused_by_its_setting(
     with pytest.raises(ConfigurationError, match="registry_units_max"):
         await moved(path, small)
     await small.close()
+
+
+async def test_a_move_taken_up_again_revokes_no_key_that_was_made_after_everything_was_revoked(
+    path: Path, target: PostgresStore
+) -> None:
+    store = SqliteStore(path, Settings())
+    await store.open()
+    await store.revoke(
+        Revocation(organization_id="acme", kind=RevocationKind.ORGANIZATION, subject="", revoked_at_us=T0_US)
+    )
+    new = msgspec.structs.replace(KEY, key_id="k2", created_at_us=T0_US + 1)
+    await store.create_key(new)
+    await store.close()
+    await moved(path, target)
+    await moved(path, target)
+    assert await target.find_key("k2") == new
+    assert [each.kind for each in await target.list_revocations("acme")] == [RevocationKind.ORGANIZATION]

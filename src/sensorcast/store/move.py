@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from sensorcast.errors import ConfigurationError
-from sensorcast.model import Verdict
+from sensorcast.model import Revocation, RevocationKind, Verdict
 from sensorcast.store.missing import missing_in
 from sensorcast.store.postgres import PostgresStore
 from sensorcast.store.registry_rows import KINDS, SETTINGS
@@ -98,14 +98,21 @@ async def _move_registry(source: SqliteSource, target: PostgresStore) -> int:
 
 
 async def _move_credentials(source: SqliteSource, target: PostgresStore) -> int:
-    # Revocations first: one of a whole organization revokes the keys that are there.
+    # Revocations first: one of a whole organization revokes the keys that are there. Each once, for when the move is
+    # taken up again these may be keys that were made after it.
+    known = {_subject(each): each.revoked_at_us for each in await target.revocations_since(0)}
     for revocation in await asyncio.to_thread(source.revocations):
-        await target.revoke(revocation)
+        if known.get(_subject(revocation), -1) < revocation.revoked_at_us:
+            await target.revoke(revocation)
     keys = await asyncio.to_thread(source.keys)
     for key in keys:
         if await target.find_key(key.key_id) is None:
             await target.create_key(key)
     return len(keys)
+
+
+def _subject(revocation: Revocation) -> tuple[str, RevocationKind, str]:
+    return revocation.organization_id, revocation.kind, revocation.subject
 
 
 def _count(moved: Moved, verdicts: list[Verdict]) -> None:
