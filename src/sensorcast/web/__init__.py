@@ -1,15 +1,15 @@
-"""The web door: query API, numbers for operators, API description and the dashboard.
+"""The web door: query API, registry, numbers for operators, API description and the dashboard.
 
-Reading order: `queries`, `series`, `export`, `registry` and `registry_units`, `credentials`, `operations`, `pages`;
-around them `access` (who may), `parameters` and `bodies` (what was asked), `answers` and `registry_shapes` (what goes
-out), `described` and `openapi` (how it is described), `errors`, `security` and `dots` (around every one). The invariant: this
+Reading order: `queries`, `series`, `export`, `registry`, `registry_units`, `credentials`, `operations`, `pages`; around
+them `access` (who may), `parameters` and `bodies` (what was asked), `answers` and `registry_shapes` (what goes out),
+`described` and `openapi` (how it is described), `errors`, `security` and `dots` (around every one). The invariant: this
 door only shows readings, it never changes one; what it changes are credentials and the registry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from starlette.applications import Starlette
@@ -53,7 +53,7 @@ class Sources:
     quotas: Quotas
     connections: ConnectionCount
     reasons: Reasons
-    neighbours: Neighbours = Neighbours(ALONE)
+    neighbours: Neighbours = field(default_factory=lambda: Neighbours(ALONE))
     """The other workers of this node."""
     nodes: Callable[[], Sequence[Node]] = tuple
     """Every node that is heard."""
