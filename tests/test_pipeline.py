@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -204,6 +205,27 @@ async def test_while_the_first_waits_for_too_long_no_more_is_read(
     other.close()
     await caller
     pipeline.refuse_when_full()
+
+
+async def test_readings_whose_units_are_still_looked_up_are_bounded_as_well(
+    store: SqliteStore, sink: Sink, registry: Registry
+) -> None:
+    pipeline = Pipeline(store, sink, registry, Settings(queue_max_readings=8))
+    go_on = threading.Event()
+    busy = [asyncio.create_task(store._query(lambda _: go_on.wait(30))) for _ in range(4)]  # every reader
+    await asyncio.sleep(0.02)
+    callers = [asyncio.create_task(pipeline.accept("acme", [item])) for item in series(7)]
+    await asyncio.sleep(0.02)
+    with pytest.raises(Unavailable, match="queue_max_readings"):
+        pipeline.refuse_when_full()
+    with pytest.raises(Unavailable, match="queue_max_readings"):
+        await pipeline.accept("acme", series(2, "u2"))
+    callers.pop().cancel()
+    go_on.set()
+    assert [(await caller).inserted_count for caller in callers] == [1] * 6
+    await asyncio.gather(*busy)
+    pipeline.refuse_when_full()
+    assert (await pipeline.accept("acme", series(20, "u3"))).inserted_count == 20
 
 
 async def test_outcomes_are_counted(pipeline: Pipeline) -> None:

@@ -30,6 +30,7 @@ DEFAULTS: Final = Settings()
 _NEARLY: Final = 7 / 8
 """How full the queue is when nothing more is even read: what was read by then still finds room."""
 
+Items = Sequence[Reading | InvalidReading]
 _recorded_at: Final = attrgetter("recorded_at_us")
 _log = structlog.get_logger(__name__)
 
@@ -85,13 +86,13 @@ class Pipeline:
         if asyncio.get_running_loop().time() - since_s > self._settings.queue_max_wait_s:
             raise _full("the first has waited for longer than the setting queue_max_wait_s allows")
 
-    async def accept(self, organization_id: str, items: Sequence[Reading | InvalidReading]) -> Receipt:
+    async def accept(self, organization_id: str, items: Items) -> Receipt:
         """Store and stream the good ones among items; give the receipt after the commit.
 
         Raises `Unavailable` or `StorageFull` when nothing was stored; sending the same again is safe. When the caller
         is cancelled, what went to the store is finished all the same.
         """
-        items = await self._registry.prepare(organization_id, items)
+        items = await self._prepare(organization_id, items)
         readings = [item for item in items if isinstance(item, Reading)]
         appending = asyncio.ensure_future(self._store.append(readings))
         self._in_flight[appending] = appending.get_loop().time()
@@ -102,6 +103,17 @@ class Pipeline:
         verdicts = await asyncio.shield(appending)
         _REJECTED.inc(len(items) - len(readings))
         return _receipt(items, verdicts)
+
+    async def _prepare(self, organization_id: str, items: Items) -> Items:
+        """Place the readings. Where their units must be looked up, they wait for the store like all others."""
+        waiting = self._waiting_readings
+        if waiting and waiting + len(items) > self._settings.queue_max_readings:
+            raise _full(f"{waiting} readings wait for it (setting queue_max_readings)")
+        self._waiting_readings += len(items)
+        try:
+            return await self._registry.prepare(organization_id, items)
+        finally:
+            self._waiting_readings -= len(items)
 
     async def drain(self) -> None:
         """Wait until everything accepted is stored and streamed; for a graceful stop."""
