@@ -24,6 +24,7 @@ SUITES = (
     "ingest",
     "ingest.pauses",
     "history",
+    "bus",
     "workers",
 )
 

@@ -142,8 +142,7 @@ class RunningServer:
 
     def cpu_ns(self) -> int:
         """Processor time of all its threads, as the scheduler has counted it."""
-        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text().split()[0]) for task in tasks)
+        return cpu_ns(self.process.pid)
 
     def rss_bytes(self) -> int:
         """Its resident memory."""
@@ -154,6 +153,22 @@ class RunningServer:
         """The flush lines of its structured log (sensorcast only)."""
         lines = self.output.read_bytes().splitlines()
         return [msgspec.json.decode(line) for line in lines if line.startswith(b"{") and b'"event": "flush"' in line]
+
+
+def cpu_ns(pid: int) -> int:
+    """Processor time of all threads of a process, as the scheduler has counted it."""
+    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+
+def wake_ups(pid: int) -> int:
+    """How often a thread of a process had nothing to do and was woken up; on some machines that alone is dear."""
+    lines = (
+        line
+        for task in Path(f"/proc/{pid}/task").glob("*/status")
+        for line in task.read_text().splitlines()
+        if line.startswith("voluntary_ctxt_switches")
+    )
+    return sum(int(line.split()[1]) for line in lines)
 
 
 @contextlib.contextmanager

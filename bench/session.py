@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +41,14 @@ class Session:
 
 
 @contextlib.contextmanager
-def session(name: str, workload: Workload, *, event_bytes: int = 0) -> Iterator[Session]:
+def session(
+    name: str, workload: Workload, *, event_bytes: int = 0, environment: Mapping[str, str] | None = None
+) -> Iterator[Session]:
     """Start a server and connect everybody; stop both at the end. `event_bytes` is the size of the floor's events."""
     with tempfile.TemporaryDirectory(prefix="sensorcast-bench-") as folder_name:
         folder, port = Path(folder_name), free_port()
         plan = launch(name, workload, port=port, folder=folder, event_bytes=event_bytes)
+        plan = dataclasses.replace(plan, environment={**plan.environment, **(environment or {})})
         with running(plan, port=port, folder=folder) as server:
             empty_rss_bytes, empty_cpu_ns = server.rss_bytes(), server.cpu_ns()
             with connected(workload, plan, port=port, folder=folder) as clients:

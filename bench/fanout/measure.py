@@ -44,7 +44,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     out_of_order: int
 
 
-class _Sample(msgspec.Struct, frozen=True):
+class Sample(msgspec.Struct, frozen=True):
+    """What a server has used by some moment."""
+
     at_us: int
     cpu_ns: int
 
@@ -54,11 +56,11 @@ def measure(name: str, workload: Workload, *, seconds: float, event_bytes: int) 
     with session(name, workload, event_bytes=event_bytes) as run:
         api_keys = run.plan.api_keys
         with feeding(run.server, workload, api_keys) if api_keys else contextlib.nullcontext():
-            first, last = _window(run.server, seconds)
+            first, last = window(run.server, seconds)
         rss_kib_streaming = run.rss_kib()
         totals, arrivals = run.clients.finish()
         started_at = flush_times(run.server, arrivals, workload) if api_keys else _seq_is_time
-        inside = _inside(arrivals, first, last)
+        inside = arrived_within(arrivals, first, last)
         return Result(
             server=name,
             workload=str(workload),
@@ -77,26 +79,28 @@ def measure(name: str, workload: Workload, *, seconds: float, event_bytes: int) 
         )
 
 
-def _window(server: RunningServer, seconds: float) -> tuple[_Sample, _Sample]:
+def window(server: RunningServer, seconds: float, *, warm_up_s: float = WARM_UP_S) -> tuple[Sample, Sample]:
     """Two samples about `seconds` apart, both between two flushes where the server rests between them."""
-    time.sleep(WARM_UP_S)
-    first = _idle_sample(server)
+    time.sleep(warm_up_s)
+    first = idle_sample(server)
     time.sleep(seconds - IDLE_S)
-    return first, _idle_sample(server)
+    return first, idle_sample(server)
 
 
-def _idle_sample(server: RunningServer) -> _Sample:
+def idle_sample(server: RunningServer) -> Sample:
+    """Wait until the server rests between two flushes, if it does, and look."""
     deadline_s = time.monotonic() + IDLE_DEADLINE_S
     before_ns = server.cpu_ns()
     while True:
         time.sleep(IDLE_S)
         now_ns = server.cpu_ns()
         if now_ns - before_ns < IDLE_CPU_NS or time.monotonic() > deadline_s:
-            return _Sample(time.time_ns() // 1_000, now_ns)
+            return Sample(time.time_ns() // 1_000, now_ns)
         before_ns = now_ns
 
 
-def _inside(arrivals: Arrivals, first: _Sample, last: _Sample) -> list[tuple[int, int]]:
+def arrived_within(arrivals: Arrivals, first: Sample, last: Sample) -> list[tuple[int, int]]:
+    """Give `seq` and time of every event that arrived between two samples."""
     start = bisect.bisect_left(arrivals.times_us, first.at_us)
     end = bisect.bisect_left(arrivals.times_us, last.at_us)
     return list(zip(arrivals.seqs[start:end], arrivals.times_us[start:end], strict=True))

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from bench.load import connected
-from bench.servers import CORES, Launch, RunningServer, Workload, free_port, launch, running
+from bench.servers import CORES, Launch, RunningServer, Workload, cpu_ns, free_port, launch, running
 from bench.workers.feeder import pressing
 
 WARM_UP_S = 6.0
@@ -134,6 +134,4 @@ def _sample(pids: Sequence[int]) -> _Sample:
 
 
 def _cpu_ns(pids: Sequence[int]) -> list[int]:
-    return [
-        sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) for pid in pids
-    ]
+    return [cpu_ns(pid) for pid in pids]

@@ -75,6 +75,19 @@ async def test_silence_ends_the_session_though_nothing_was_asked(start_redis, co
     server.resume()
 
 
+async def test_a_quiet_server_is_asked_now_and_then_and_kept(start_redis, connect) -> None:
+    server = start_redis()
+    connected = await connect(server, silence_s=1.5)
+    pings = await asyncio.to_thread(_pings_after_s, server, 4.0)
+    assert not connected.running.done()
+    assert 2 <= pings <= 12  # once in half a second at most; not at every tick, of which there are forty
+
+
+def _pings_after_s(server: RedisServer, seconds: float) -> int:
+    time.sleep(seconds)
+    return int(server.command("INFO", "commandstats")["cmdstat_ping"]["calls"])
+
+
 async def test_a_loop_that_was_held_up_takes_nobody_for_dead(shared_redis, connect) -> None:
     connected = await connect(shared_redis, silence_s=0.5)
     connected.session.subscribe([b"held-up"])

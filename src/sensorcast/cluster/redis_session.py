@@ -5,7 +5,8 @@ invariants: a channel is told to be listened to only when Redis has confirmed th
 that stops answering ends the session within `ANSWER_S`, one that goes silent within the silence it is given.
 
 Time is counted in turns of the event loop (`TICK_S` each), so that a loop that was held up takes nobody for dead whose
-answer has been waiting for it.
+answer has been waiting for it. Nothing ticks while all is well: waking up an idle process costs more than what there
+would be to do.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SLICE_S: Final = 0.005
 MESSAGES_PER_WRITE: Final = 256
 COMMANDS_PER_WRITE: Final = 1_000
 
-_PINGS_PER_SILENCE: Final = 3
+_LOOKS_PER_SILENCE: Final = 3
 
 
 class Verbs(NamedTuple):
@@ -64,15 +65,42 @@ class Waiting(Protocol):
         ...
 
 
+class _Patience:
+    """Counts ticks from `begin` on, anew after each `go_on`, until `end`; sets `over` after `ANSWER_S`."""
+
+    def __init__(self, over: asyncio.Event) -> None:
+        self._over = over
+        self._ticks = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        self._ticks = 0
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def go_on(self) -> None:
+        self._ticks = 0
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        if self._ticks * TICK_S > ANSWER_S:
+            self._over.set()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+
 class _Link:
-    """The two connections to one server, and how long each has been owed something."""
+    """The two connections to one server."""
 
     def __init__(self, publishing: Connection, hearing: Connection) -> None:
         self.publishing = publishing
         self.hearing = hearing
-        self.unanswered_ticks = 0
-        self.is_asked = False
-        """Whether something was published that is not answered."""
+        self.has_spoken = False
+        """Whether anything was heard since somebody looked."""
         self.silent_ticks = 0
 
     async def close(self) -> None:
@@ -103,6 +131,8 @@ class Session:
         self._commands: deque[tuple[bytes, bytes]] = deque()
         self._unconfirmed: Counter[bytes] = Counter()
         self._asked_to = asyncio.Event()
+        self._no_answer = asyncio.Event()
+        self._patience = _Patience(self._no_answer)
         self._verbs = verbs
 
     @property
@@ -129,8 +159,10 @@ class Session:
                     tasks.create_task(self._hear(link))
                 tasks.create_task(self._publish())
                 tasks.create_task(self._ask())
-                tasks.create_task(self._watch())
+                tasks.create_task(self._watch_answers())
+                tasks.create_task(self._watch_silence())
         finally:
+            self._patience.end()
             for link in self._links:
                 await link.close()
 
@@ -141,15 +173,15 @@ class Session:
             by_link: dict[int, list[tuple[bytes, bytes, bytes]]] = {}
             for channel, message in batch:
                 by_link.setdefault(self._layout.place_of(channel), []).append((self._verbs.publish, channel, message))
+            self._patience.begin()
             for index, commands in by_link.items():
-                link = self._links[index]
-                link.is_asked = True
-                await link.publishing.send_packed_command(link.publishing.pack_commands(commands))
+                publishing = self._links[index].publishing
+                await publishing.send_packed_command(publishing.pack_commands(commands))
             for index, commands in by_link.items():
                 for _ in commands:
                     await self._links[index].publishing.read_response(timeout=math.inf)
-                    self._links[index].unanswered_ticks = 0
-                self._links[index].is_asked = False
+                    self._patience.go_on()
+            self._patience.end()
             self._waiting.sent(len(batch))
 
     async def _ask(self) -> None:
@@ -171,7 +203,7 @@ class Session:
         slice_ends_s = loop.time() + SLICE_S
         while True:
             said = await link.hearing.read_response(timeout=math.inf)
-            link.silent_ticks = 0
+            link.has_spoken = True
             self._take(said)
             if loop.time() >= slice_ends_s:
                 await asyncio.sleep(0)
@@ -191,19 +223,27 @@ class Session:
             case _:
                 pass  # an answer to a ping, or to leaving a channel
 
-    async def _watch(self) -> None:
-        """End the session when a server owes an answer for too long; ask those that are silent whether they are."""
-        ping_ticks = max(1, self._silence_ticks // _PINGS_PER_SILENCE)
+    async def _watch_answers(self) -> None:
+        """End the session when a server owes an answer for too long."""
+        await self._no_answer.wait()
+        raise Silent(f"no answer for {ANSWER_S:g} s")
+
+    async def _watch_silence(self) -> None:
+        """Look from time to time whether everybody has spoken; ask those that have not, and look at them each tick."""
+        rest_ticks = max(1, self._silence_ticks // _LOOKS_PER_SILENCE)
         while True:
-            await asyncio.sleep(TICK_S)
-            for link in self._links:
-                link.unanswered_ticks = link.unanswered_ticks + 1 if link.is_asked else 0
-                link.silent_ticks += 1
-                if link.unanswered_ticks * TICK_S > ANSWER_S:
-                    raise Silent(f"no answer for {ANSWER_S:g} s")
-                if link.silent_ticks > self._silence_ticks:
+            suspects = [link for link in self._links if link.silent_ticks]
+            ticks = 1 if suspects else rest_ticks
+            await asyncio.sleep(ticks * TICK_S)
+            for link in suspects or self._links:
+                if link.has_spoken:
+                    link.has_spoken, link.silent_ticks = False, 0
+                    continue
+                link.silent_ticks += ticks
+                # It may have fallen silent right after the look before.
+                if link.silent_ticks + rest_ticks > self._silence_ticks:
                     raise Silent(f"silent for {self._silence_ticks * TICK_S:g} s")
-                if link.silent_ticks % ping_ticks == 0:
+                if link.silent_ticks == ticks:
                     await link.hearing.send_packed_command(link.hearing.pack_command(b"PING"))
 
 

@@ -1,0 +1,1 @@
+"""What the bus costs a server that is alone on it."""
