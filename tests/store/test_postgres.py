@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -96,3 +97,14 @@ async def test_too_many_waiting_queries_are_refused(open_store: OpenStore) -> No
     store = await open_store()
     results = await asyncio.gather(*(history(store) for _ in range(600)), return_exceptions=True)
     assert sum(isinstance(result, Unavailable) for result in results) == 600 - 512
+
+
+async def test_a_query_that_the_driver_gives_up_is_unavailable_not_a_fault(open_store: OpenStore) -> None:
+    store = await open_store()
+    assert isinstance(store, PostgresStore)
+
+    async def give_up(_connection: object) -> None:
+        raise asyncpg.InternalClientError("got result for unknown protocol state")
+
+    with pytest.raises(Unavailable):
+        await store.query(give_up)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -116,6 +117,20 @@ async def test_an_error_of_the_work_is_raised_and_the_session_goes_on(postgres: 
         await session.run(fail)
     assert outage.failure is None
     assert await session.run(lambda connection: connection.fetchval("SELECT to_regclass('t')")) is None
+    session.close()
+
+
+async def test_work_that_kept_an_error_to_itself_is_not_taken_for_committed(postgres: PostgresServer) -> None:
+    session = PostgresSession(await postgres.new_database(), outage := Outage(), random=Random(1))
+    await migrate(await session.open())
+
+    async def keep_it(connection: Any) -> None:
+        with suppress(asyncpg.DivisionByZeroError):
+            await connection.execute("SELECT 1/0")
+
+    with pytest.raises(RuntimeError, match="none of it was committed"):
+        await session.run(keep_it)
+    assert outage.failure is None
     session.close()
 
 

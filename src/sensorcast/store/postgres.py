@@ -233,7 +233,7 @@ class PostgresStore:
         self._waiting += 1
         try:
             return await self._try(query)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
             raise translate(exc) from exc
         finally:
             self._waiting -= 1

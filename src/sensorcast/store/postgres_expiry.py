@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import asyncpg
+
+from sensorcast.errors import Unavailable
 from sensorcast.store.postgres_units import PARTITION_US, partition_number
 
 _PARTITIONS: Final = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'readings'::regclass"
@@ -32,10 +35,13 @@ async def old_partition(connection: Any, before_us: int) -> str | None:
 
 
 async def drop(connection: Any, partition: str, before_us: int, limit: int) -> int:
-    """Drop a partition; give about how many readings were in it."""
+    """Drop a partition; give about how many readings were in it. Raises `Unavailable` while somebody reads for long."""
     rows = await connection.fetchval(_ROWS_OF, partition)
     await connection.execute(_LOCK_TIMEOUT)
-    await connection.execute(f"DROP TABLE IF EXISTS {partition}")
+    try:
+        await connection.execute(f"DROP TABLE IF EXISTS {partition}")
+    except asyncpg.LockNotAvailableError as exc:
+        raise Unavailable("old readings are in use", hint="Is a backup or a shell at work?", retry_after_s=60) from exc
     await _forget_ids(connection, before_us, limit)
     return max(1, rows or 0)
 

@@ -97,6 +97,7 @@ class PostgresSession:
         sent: _Sent | None = None
         pause_s = _FIRST_PAUSE_S
         while True:
+            began_s = asyncio.get_running_loop().time()
             try:
                 connection = await self.open()
                 if sent is None or not await self._was_committed(connection, sent):
@@ -104,7 +105,7 @@ class PostgresSession:
                     if prepare is not None:
                         await prepare(connection)
                     sent = await self._perform(connection, work)
-                    await connection.execute("COMMIT")
+                    await _commit(connection)
                 self._outage.failure = self._outage.since_s = None
                 return sent.result
             except Exception as exc:
@@ -112,7 +113,7 @@ class PostgresSession:
                 await self._clean_up(exc)
                 if is_about_the_work(exc):
                     raise
-                if not isinstance(exc, (*LOST, *RACED, asyncpg.InterfaceError)) or self._is_over():
+                if not isinstance(exc, (*LOST, *RACED, asyncpg.InterfaceError)) or self._is_over(began_s):
                     raise self._failed(exc) from exc
             await asyncio.sleep(pause_s * self._random.uniform(0.5, 1.5))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -141,11 +142,11 @@ class PostgresSession:
             _log.warning("store_rollback_failed", detail=repr(exc))
             self.close()
 
-    def _is_over(self) -> bool:
-        """Whether the server has been away for so long that waiting for it makes no sense."""
+    def _is_over(self, began_s: float) -> bool:
+        """Whether the server has been away for so long that waiting for it makes no sense; an attempt has failed."""
         now_s = asyncio.get_running_loop().time()
         if self._outage.since_s is None:
-            self._outage.since_s = now_s
+            self._outage.since_s = began_s  # it may have waited for an answer for long
         return now_s - self._outage.since_s > _RETRY_S
 
     def _failed(self, error: Exception) -> SensorcastError:
@@ -154,6 +155,12 @@ class PostgresSession:
             _log.error("store_write_failed", reason=meaning.message, detail=repr(error))
         self._outage.failure = meaning.message
         return meaning
+
+
+async def _commit(connection: Any) -> None:
+    # Of a transaction in which a statement failed, COMMIT makes a ROLLBACK without a word.
+    if await connection.execute("COMMIT") != "COMMIT":
+        raise RuntimeError("work went on after an error, so none of it was committed")
 
 
 async def forget_old_marks(connection: Any) -> None:
