@@ -60,3 +60,22 @@ async def test_without_days_nothing_is_deleted(store: SqliteStore) -> None:
     await off.stop()
     assert len(await history(store)) == 3
     await store.close()
+
+
+async def test_a_fault_does_not_end_it(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = 0
+
+    async def fail(**_: int) -> int:
+        nonlocal rounds
+        rounds += 1
+        raise RuntimeError("nothing expires")
+
+    monkeypatch.setattr(retention, "BETWEEN_ROUNDS_S", 0.01)
+    monkeypatch.setattr(store, "expire", fail)
+    old = Retention(store, 1, clock_s=lambda: T0_S)
+    old.start()
+    async with asyncio.timeout(30):
+        while rounds < 2:
+            await asyncio.sleep(0.01)
+    await old.stop()
+    await store.close()

@@ -56,6 +56,8 @@ class Retention:
                 await self.round()
             except SensorcastError as exc:  # the store has trouble; it says so itself, and the next round tries again
                 _log.warning("retention_interrupted", reason=exc.message)
+            except Exception:  # a fault of ours must not end the task, or the disk would fill up
+                _log.exception("retention_fault")
             await asyncio.sleep(BETWEEN_ROUNDS_S)
 
     async def round(self) -> int:

@@ -98,10 +98,13 @@ class Source:
 class Watched:
     def __init__(self) -> None:
         self.source, self.revocations, self.told = Source(), Revocations(), list[int]()
+        self.refuses = 0
         self.watch = RevocationWatch(self.source, self.revocations, interval_s=0.005, on_change=self.tell)
 
     def tell(self, new: Sequence[Revocation]) -> None:
         self.told += [each.number for each in new]
+        if new[0].number == self.refuses:
+            raise RuntimeError("nobody to tell")
 
 
 async def test_everything_is_there_after_the_first_look_and_news_is_told_once() -> None:
@@ -134,3 +137,17 @@ async def test_the_watch_goes_on_after_trouble_with_the_store() -> None:
             await asyncio.sleep(0.005)
     running.cancel()
     assert watched.revocations.is_revoked(ME)
+
+
+async def test_the_watch_goes_on_after_a_fault_of_who_is_told() -> None:
+    watched = Watched()
+    watched.refuses = 1
+    running = asyncio.create_task(watched.watch.run())
+    watched.source.add(1)
+    async with asyncio.timeout(5):
+        while 1 not in watched.told:
+            await asyncio.sleep(0.005)
+        watched.source.add(2)
+        while 2 not in watched.told:
+            await asyncio.sleep(0.005)
+    running.cancel()

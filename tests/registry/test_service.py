@@ -215,6 +215,27 @@ async def test_changes_are_followed_while_the_registry_runs(store: SqliteStore) 
     await registry.stop()
 
 
+async def test_a_fault_while_changes_are_followed_does_not_end_it(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = 0
+
+    async def fail_once(since: int) -> tuple[int, list[str]]:
+        nonlocal looked
+        looked += 1
+        if looked == 1:
+            raise RuntimeError("no changes for you")
+        return since, []
+
+    monkeypatch.setattr(store, "registry_changes", fail_once)
+    registry = Registry(store, Settings(registry_cache_s=0.05), asyncio.get_running_loop().time)
+    registry.start()
+    async with asyncio.timeout(30):
+        while looked < 3:
+            await asyncio.sleep(0.01)
+    await registry.stop()
+
+
 async def test_a_look_that_fails_ends_nothing_and_what_is_known_goes_on(store: SqliteStore) -> None:
     registry = Registry(store, Settings(registry_cache_s=0.05), asyncio.get_running_loop().time)
     await store.put_entry(unit(site_id="north"))

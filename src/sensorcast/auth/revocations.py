@@ -105,3 +105,5 @@ class RevocationWatch:
                 await self.look()
             except ServerTrouble as exc:
                 _log.warning("revocations_not_read", reason=exc.message)
+            except Exception:  # a fault of ours must not end the watch, or nothing would be revoked any more
+                _log.exception("revocations_fault")

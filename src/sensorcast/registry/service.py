@@ -108,6 +108,8 @@ class Registry:
                 await self.look()
             except SensorcastError as exc:  # the store says itself that it has trouble
                 _log.debug("registry_not_followed", reason=exc.message)
+            except Exception:  # a fault of ours must not end the watch, or no change would be seen any more
+                _log.exception("registry_watch_fault")
             await asyncio.sleep(self._pause_s)
 
     async def _look_up(self, organization_id: str, known: Known, items: Items) -> None:
