@@ -14,6 +14,9 @@ from sensorcast.errors import ConfigurationError, Unavailable
 from sensorcast.model import Reading, Verdict
 from sensorcast.settings import Settings
 from sensorcast.store.postgres import PostgresStore
+from sensorcast.store.postgres_server import _migrations, connect
+from sensorcast.store.postgres_units import Partitions
+from tests.contracts import upgrade
 from tests.contracts.store import ANY_READING, KeyStoreContract, Model, OpenStore, ReadingStoreContract, history
 from tests.readings import SECOND_US, reading, series
 from tests.support.postgres import PostgresServer
@@ -108,3 +111,35 @@ async def test_a_query_that_the_driver_gives_up_is_unavailable_not_a_fault(open_
 
     with pytest.raises(Unavailable):
         await store.query(give_up)
+
+
+_OF_VERSION_2 = """
+INSERT INTO organizations (organization_id) VALUES ('acme');
+INSERT INTO units (organization_no, unit_id) VALUES (1, 'u1');
+INSERT INTO readings (unit_no, recorded_at_us, device_id, organization_no, id, received_at_us, temperature, metrics,
+    source, site_id) VALUES (1, {recorded_at_us}, 'd1', 1, '{id}', {received_at_us}, 4.25, '{{"co2": 400}}', 'ttn',
+    'north');
+INSERT INTO api_keys (key_id, organization_id, name, secret_sha256, created_at_us, scopes) VALUES
+    ('k1', 'acme', 'gateway', '{secret}', {recorded_at_us}, 'ingest read'),
+    ('k2', 'keyed', '', '{secret}', {recorded_at_us}, 'ingest');
+INSERT INTO revocations (organization_id, kind, subject, revoked_at_us) VALUES ('acme', 'user', 'ada', 1);
+CREATE TABLE schema_version (version integer NOT NULL);
+INSERT INTO schema_version (version) VALUES (2)
+"""
+
+
+async def test_a_database_of_the_version_before_the_registry_keeps_everything_and_works(
+    postgres: PostgresServer,
+) -> None:
+    url = await postgres.new_database()
+    connection = await connect(url)
+    for number in (1, 2):
+        await connection.execute(_migrations()[number])
+    await Partitions().make(connection, [upgrade.KEPT.recorded_at_us])
+    values = {name: getattr(upgrade.KEPT, name) for name in ("id", "recorded_at_us", "received_at_us")}
+    await connection.execute(_OF_VERSION_2.format(**values, secret=upgrade.KEY.secret_sha256))
+    await connection.close()
+    store = PostgresStore(url, Settings())
+    await store.open()
+    await upgrade.check_upgraded(store)
+    await store.close()
