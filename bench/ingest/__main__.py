@@ -72,12 +72,18 @@ def arguments() -> argparse.Namespace:
 
 
 @contextmanager
-def product(folder: Path, database_url: str = "") -> Iterator[tuple[RunningServer, str]]:
-    """Run the product; give it and an API key."""
+def product(
+    folder: Path, database_url: str = "", more: Mapping[str, str] | None = None
+) -> Iterator[tuple[RunningServer, str]]:
+    """Run the product, with `more` in its environment; give it and an API key."""
     settings, port = Settings(data=str(folder / "data"), database_url=database_url), free_port()
     key = asyncio.run(_new_key(settings))
     command = [sys.executable, "-m", "sensorcast", "serve", "--port", str(port), "--data", settings.data]
-    environment = NO_QUOTA | {"SENSORCAST_DATABASE_URL": database_url, "SENSORCAST_LOG_LEVEL": "warning"}
+    environment = NO_QUOTA | {
+        "SENSORCAST_DATABASE_URL": database_url,
+        "SENSORCAST_LOG_LEVEL": "warning",
+        **(more or {}),
+    }
     with running(Launch(command, [], environment), port=port, folder=folder) as server:
         yield server, key
 

@@ -1,0 +1,1 @@
+"""The coefficients of the capacity model (docs/explanation/scaling.md), and what the model says."""
