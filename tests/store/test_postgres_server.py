@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import asyncpg
 import pytest
@@ -16,6 +17,18 @@ async def test_a_connection_waits_for_the_disk_at_commit(postgres: PostgresServe
     connection = await connect(await postgres.new_database())
     assert await connection.fetchval("SHOW synchronous_commit") == "on"
     await connection.close()
+
+
+async def test_connections_end_soon_when_the_other_machine_is_gone(postgres: PostgresServer) -> None:
+    url = await postgres.new_database()
+    connection, pool = await connect(url), await open_pool(url, 1)
+    async with pool.acquire() as pooled:
+        for each in (connection, pooled):
+            connected = each._transport.get_extra_info("socket")
+            assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5_000
+    await connection.close()
+    await pool.close()
 
 
 async def test_connections_for_queries_cannot_write(postgres: PostgresServer) -> None:

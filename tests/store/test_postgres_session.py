@@ -15,7 +15,7 @@ import pytest
 from sensorcast.errors import Unavailable
 from sensorcast.model import Verdict
 from sensorcast.settings import Settings
-from sensorcast.store import postgres_session
+from sensorcast.store import postgres_server, postgres_session
 from sensorcast.store.postgres import PostgresStore
 from sensorcast.store.postgres_server import migrate
 from sensorcast.store.postgres_session import Outage, PostgresSession
@@ -163,3 +163,23 @@ async def test_a_backend_that_is_ended_costs_nothing_but_a_new_connection(postgr
     assert await store.append([reading("u2")]) == [Verdict.STORED]
     await other.close()
     await store.close()
+
+
+async def test_the_time_that_an_answer_is_waited_for_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_session, "_RETRY_S", 0.2)
+    monkeypatch.setattr(postgres_server, "CONNECT_TIMEOUT_S", 0.3)
+    attempts = 0
+
+    async def be_silent(from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
+        await from_client.read()
+        to_client.close()
+
+    async with await asyncio.start_server(be_silent, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        session = PostgresSession(f"postgresql://127.0.0.1:{port}/x?sslmode=disable", Outage(), random=Random(1))
+        with pytest.raises(Unavailable):
+            await session.run(lambda connection: connection.fetchval("SELECT 1"))
+        session.close()
+    assert attempts == 1

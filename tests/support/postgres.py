@@ -37,6 +37,8 @@ class PostgresServer:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    network: str = ""
+    """Besides the loopback interface it listens here; the first address of a /24 network, all of which it trusts."""
 
     def create(self) -> PostgresServer:
         """Make the data folder and start."""
@@ -47,7 +49,7 @@ class PostgresServer:
         self._run("initdb", "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         settings = {
             "port": self.port,
-            "listen_addresses": "'127.0.0.1'",
+            "listen_addresses": f"'{','.join(filter(None, ('127.0.0.1', self.network)))}'",
             "unix_socket_directories": "''",
             "shared_buffers": "64MB",
             "max_connections": 60,
@@ -55,6 +57,9 @@ class PostgresServer:
         }
         with (self.data / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{name} = {value}\n" for name, value in settings.items())
+        if self.network:
+            with (self.data / "pg_hba.conf").open("a") as trusted:
+                trusted.write(f"host all all {self.network}/24 trust\n")
         self.start()
         return self
 

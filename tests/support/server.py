@@ -64,13 +64,15 @@ class ServerProcess:
     command: Sequence[str] = ("serve",)
     program: Sequence[str] = (sys.executable, "-m", "sensorcast")
     """What runs the command; a test may put a tracer in front, or a fault inside."""
+    host: str = "127.0.0.1"
+    """Where it is reached."""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Address of the server."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def data(self) -> Path:

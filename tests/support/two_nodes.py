@@ -18,6 +18,18 @@ JWT_SECRET = "the same secret of at least thirty-two bytes"
 FLUSH_MS = 200
 
 
+def shared_settings(database_url: str, redis_url: str) -> dict[str, object]:
+    """What the nodes of one cluster have in common, with a prefix of their own in Redis."""
+    return {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "redis_prefix": f"test-{uuid.uuid4().hex[:8]}",
+        "jwt_secret": JWT_SECRET,
+        "flush_interval_ms": FLUSH_MS,
+        "bus_silence_s": 1.0,
+    }
+
+
 @dataclass
 class TwoNodes:
     """Nodes that share everything but their clients."""
@@ -27,15 +39,7 @@ class TwoNodes:
     @classmethod
     def start(cls, folder: Path, postgres: PostgresServer, redis_url: str, **settings: object) -> TwoNodes:
         """Start both."""
-        shared = {
-            "database_url": asyncio.run(postgres.new_database()),
-            "redis_url": redis_url,
-            "redis_prefix": f"test-{uuid.uuid4().hex[:8]}",
-            "jwt_secret": JWT_SECRET,
-            "flush_interval_ms": FLUSH_MS,
-            "bus_silence_s": 1.0,
-            **settings,
-        }
+        shared = shared_settings(asyncio.run(postgres.new_database()), redis_url) | settings
         nodes = [ServerProcess(folder / name, {**shared, "node_name": name}) for name in ("one", "two")]
         for node in nodes:
             node.start()
