@@ -6,6 +6,7 @@ import socket
 import time
 
 import httpx
+import pytest
 
 from sensorcast.serving import AFTER_DRAIN_S
 from tests.support.server import reading
@@ -57,10 +58,11 @@ def test_stock_client_reconnects_by_itself_to_the_restarted_server(start_server,
     client.wait_for_reading(reading_id)
 
 
-def test_last_flush_reaches_the_client_before_the_server_stops(start_server, browser_client):
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_last_flush_reaches_the_client_before_the_server_stops(start_server, browser_client, transport):
     server = start_server(flush_interval_ms=60_000)
     organization = server.organization()
-    client = browser_client(server.url, token=organization.viewer_token).connected()
+    client = browser_client(server.url, token=organization.viewer_token, transports=[transport]).connected()
     [reading_id] = organization.post(reading("unit-1")).json()["readingIds"]
     assert server.terminate() == 0
     client.wait_for_reading(reading_id)

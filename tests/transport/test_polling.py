@@ -162,6 +162,16 @@ async def test_a_client_is_told_the_end_unless_it_asked_for_it(reason: str, pack
     assert session.carrier.take() == packet
 
 
+async def test_what_was_sent_last_does_not_share_an_answer_with_the_end() -> None:
+    """A stock client forgets the packets that come in one answer with CLOSE."""
+    session = Session()
+    waiting = session.carrier.wait()
+    session.carrier.send(Frame(b"41"))
+    session.server.endpoint.connections["s0"].close("server namespace disconnect")
+    assert waiting.done()
+    assert session.carrier.take() == b"41"
+
+
 async def test_after_the_end_nothing_is_queued() -> None:
     carrier = Session().carrier
     carrier.close("enough")

@@ -198,8 +198,10 @@ class PollingCarrier:
     def close(self, reason: str) -> None:
         if self._closing:
             return
-        # A client that closed by itself needs only an answer; any other is told.
-        self._queue(NOOP if reason == reasons.TRANSPORT_CLOSED else CLOSE)
+        # A client that closed by itself needs only an answer; any other is told. The stock client forgets what comes
+        # in one answer with CLOSE, as its DISCONNECT or the last batches: then it learns of the end by its next GET.
+        if not self._frames:
+            self._queue(NOOP if reason == reasons.TRANSPORT_CLOSED else CLOSE)
         self._closing = True
         self._endpoint.owing.discard(self)
         if self._ended is not None and not self._ended.done():
