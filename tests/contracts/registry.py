@@ -190,6 +190,18 @@ class RegistryContract:
         assert len(await units(store)) == UNITS_MAX
         assert await store.add_missing(given) == 0
 
+    async def test_what_was_removed_makes_room_in_its_organization_and_no_other(self, store: Store) -> None:
+        for org in ("acme", "globex"):
+            await store.add_missing([site(f"s{number}", org) for number in range(SITES_MAX)])
+        assert await store.remove_entry(Organization, "acme", "acme")
+        assert not await store.remove_entry(Site, "globex", "nowhere")
+        with pytest.raises(InvalidRequest):
+            await store.put_entry(site("one-more", "globex"))
+        for number in range(SITES_MAX):
+            assert await store.put_entry(site(f"new{number}"))
+        with pytest.raises(InvalidRequest):
+            await store.put_entry(site("one-more"))
+
     async def test_two_processes_adding_at_once_add_each_entry_once_and_keep_the_bound(
         self, store: Store, open_store: OpenRegistry
     ) -> None:

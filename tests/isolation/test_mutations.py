@@ -46,6 +46,7 @@ BY_CONTRACT: dict[tuple[str, str], Callable[..., Any]] = {
         CredentialContract.test_revoking_an_organization_takes_its_keys_and_only_its_own,
     ),
     ("registry", "_COUNT"): RegistryContract.test_only_those_beyond_the_bound_are_left_out,
+    ("registry", "_FORGET_COUNTS"): RegistryContract.test_what_was_removed_makes_room_in_its_organization_and_no_other,
     **dict.fromkeys(
         [("registry", name) for name in ("_REMOVE_ALL", "_LIST")],
         RegistryContract.test_with_an_organization_go_its_entries_and_no_others,

@@ -7,7 +7,7 @@ import pytest
 from sensorcast.errors import InvalidRequest
 from sensorcast.model import Device, Organization, Site, Unit
 from sensorcast.settings import Settings
-from sensorcast.store.registry_rows import bound, from_row, grouped, refusal, to_row
+from sensorcast.store.registry_rows import from_row, grouped, refusal, room, to_row
 
 ENTRIES = [
     Organization(organization_id="acme", name="Acme", metadata={"a": 1, "b": 1.0, "c": "é"}, created_at_us=1),
@@ -36,6 +36,7 @@ def test_the_first_of_alike_entries_counts_and_organizations_are_in_order():
 
 def test_a_refusal_names_the_bound_and_its_setting():
     settings = Settings(registry_sites_max=7)
-    assert bound("site", settings) == 7
+    assert [room("site", settings, count) for count in (0, 6, 7, 99)] == [7, 1, 0, 0]
+    assert room("organization", settings, 0) == 1
     assert "7 sites" in refusal("site", settings).message
     assert "registry_sites_max" in refusal("site", settings).message

@@ -8,10 +8,11 @@ from pathlib import Path
 import apsw
 import pytest
 
+from sensorcast.errors import InvalidRequest
 from sensorcast.model import Unit
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite import SqliteStore
-from tests.contracts.registry import SETTINGS, OpenRegistry, RegistryContract, ids
+from tests.contracts.registry import SETTINGS, OpenRegistry, RegistryContract, ids, unit
 from tests.readings import reading
 
 
@@ -40,11 +41,16 @@ async def test_units_and_organizations_of_an_older_database_are_known(tmp_path: 
     await store.append([reading("u1"), reading("u2"), reading("u1", org="globex")])
     await store.close()
     older = apsw.Connection(str(path))
-    older.execute("DROP TABLE registry; DROP TABLE registry_changes; PRAGMA user_version = 3")
+    older.execute(
+        "DROP TABLE registry; DROP TABLE registry_changes; DROP TABLE registry_counts; PRAGMA user_version = 3"
+    )
     older.close()
-    again = SqliteStore(path, Settings())
+    again = SqliteStore(path, Settings(registry_units_max=2))
     await again.open()
     assert ids(await again.list_organizations(after=None, limit=9)) == ["acme", "globex"]
     assert ids(await again.list_entries(Unit, "acme", after=None, limit=9)) == ["u1", "u2"]
     assert all(unit.created_at_us > 0 for unit in await again.list_entries(Unit, "globex", after=None, limit=9))
+    with pytest.raises(InvalidRequest, match="registry_units_max"):
+        await again.put_entry(unit("u3"))
+    assert await again.put_entry(unit("u2", "globex"))
     await again.close()

@@ -12,7 +12,17 @@ from typing import Any, Final
 
 from sensorcast.model import Entry
 from sensorcast.settings import Settings
-from sensorcast.store.registry_rows import COLUMNS, Row, bound, from_row, grouped, nameless, oldest_us, refusal
+from sensorcast.store.registry_rows import (
+    COLUMNS,
+    SETTINGS,
+    Row,
+    from_row,
+    grouped,
+    nameless,
+    oldest_us,
+    refusal,
+    room,
+)
 
 _OF_KIND: Final = "kind = $1 AND organization_id = $2"
 _INSERT: Final = f"INSERT INTO registry ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"  # noqa: S608 our names
@@ -20,7 +30,11 @@ _REPLACE: Final = (
     "UPDATE registry SET name = $4, site_id = $5, unit_id = $6, area = $7, metadata = $8 "
     "WHERE kind = $1 AND organization_id = $2 AND entry_id = $3"
 )
-_COUNT: Final = f"SELECT count(*) FROM registry WHERE {_OF_KIND}"  # noqa: S608
+_COUNT: Final = f"SELECT coalesce(sum(entries), 0)::bigint FROM registry_counts WHERE {_OF_KIND}"  # noqa: S608
+_GROW: Final = (
+    "INSERT INTO registry_counts AS c (kind, organization_id, entries) VALUES ($1, $2, $3) "
+    "ON CONFLICT (kind, organization_id) DO UPDATE SET entries = c.entries + excluded.entries"
+)
 _FIND: Final = f"SELECT {COLUMNS} FROM registry WHERE {_OF_KIND} AND entry_id = ANY($3::text[]) ORDER BY entry_id"  # noqa: S608
 _LIST: Final = (
     f"SELECT {COLUMNS} FROM registry WHERE {_OF_KIND} AND entry_id > $3 {{}} "  # noqa: S608
@@ -34,6 +48,7 @@ _REMOVE: Final = f"DELETE FROM registry WHERE {_OF_KIND} AND entry_id = $3"  # n
 _REMOVE_ALL: Final = (
     "DELETE FROM registry WHERE kind IN ('organization', 'site', 'unit', 'device') AND organization_id = $1"
 )
+_FORGET_COUNTS: Final = "DELETE FROM registry_counts WHERE organization_id = $1"
 _LOCK: Final = (
     "INSERT INTO registry_changes AS c (organization_id, change_no) VALUES ($1, 0) "
     "ON CONFLICT (organization_id) DO UPDATE SET change_no = c.change_no"
@@ -56,9 +71,10 @@ async def put_entry(connection: Any, row: Row, settings: Settings) -> bool:
     await _number(connection, row.organization_id)
     if await connection.execute(_REPLACE, *row[:8]) == "UPDATE 1":
         return False
-    if await _count(connection, row) >= bound(row.kind, settings):
+    if not await _room(connection, row, settings):
         raise refusal(row.kind, settings)
     await connection.execute(_INSERT, *row)
+    await _grow(connection, row.kind, row.organization_id, 1)
     await know_organization(connection, row.organization_id, row.created_at_us)
     return True
 
@@ -75,7 +91,8 @@ async def add_missing(connection: Any, entries: Iterable[Entry], settings: Setti
 
 
 async def know_organization(connection: Any, organization_id: str, created_at_us: int) -> None:
-    """See to it that an organization is known."""
+    """See to it that an organization is known, before or after somebody else who puts it at this moment."""
+    await connection.execute(_LOCK, organization_id)
     await connection.execute(_INSERT, *nameless(organization_id, created_at_us))
 
 
@@ -104,10 +121,13 @@ async def remove_entry(connection: Any, kind: str, organization_id: str, entry_i
     if "\0" in entry_id:
         return False
     await _number(connection, organization_id)
-    removed: bool = await connection.execute(_REMOVE, kind, organization_id, entry_id) == "DELETE 1"
-    if removed and kind == "organization":
+    if await connection.execute(_REMOVE, kind, organization_id, entry_id) != "DELETE 1":
+        return False
+    await _grow(connection, kind, organization_id, -1)
+    if kind == "organization":
         await connection.execute(_REMOVE_ALL, organization_id)
-    return removed
+        await connection.execute(_FORGET_COUNTS, organization_id)
+    return True
 
 
 async def changes(connection: Any, since: int) -> tuple[int, list[str]]:
@@ -130,11 +150,18 @@ async def _add(connection: Any, rows: Mapping[str, Row], settings: Settings) -> 
     missing = [row for entry_id, row in rows.items() if entry_id not in there]
     if not missing:
         return 0
-    added = missing[: max(0, bound(first.kind, settings) - await _count(connection, first))]
+    added = missing[: await _room(connection, first, settings)]
     await connection.executemany(_INSERT, added)
+    await _grow(connection, first.kind, first.organization_id, len(added))
     return len(added)
 
 
-async def _count(connection: Any, row: Row) -> int:
-    """Give how many entries of a row's kind its organization has."""
-    return int(await connection.fetchval(_COUNT, row.kind, row.organization_id))
+async def _room(connection: Any, row: Row, settings: Settings) -> int:
+    """Give how many more entries of a row's kind its organization may have."""
+    return room(row.kind, settings, await connection.fetchval(_COUNT, row.kind, row.organization_id))
+
+
+async def _grow(connection: Any, kind: str, organization_id: str, change: int) -> None:
+    """Count what was inserted or removed, in the same transaction."""
+    if kind in SETTINGS:
+        await connection.execute(_GROW, kind, organization_id, change)

@@ -96,14 +96,18 @@ def oldest_us(kinds: Mapping[str, Mapping[str, Row]]) -> int:
     return min(row.created_at_us for rows in kinds.values() for row in rows.values())
 
 
-def bound(kind: str, settings: Settings) -> int:
-    """Give how many entries of a kind one organization may have."""
-    return int(getattr(settings, SETTINGS[kind])) if kind in SETTINGS else 1
+def room(kind: str, settings: Settings, count: int) -> int:
+    """Give how many more entries of a kind an organization may have that has `count`; of itself there is always one."""
+    return max(0, _most(kind, settings) - count) if kind in SETTINGS else 1
+
+
+def _most(kind: str, settings: Settings) -> int:
+    return int(getattr(settings, SETTINGS[kind]))
 
 
 def refusal(kind: str, settings: Settings) -> InvalidRequest:
     """Say that an organization has as many entries of a kind as it may have."""
     return InvalidRequest(
-        f"an organization has {bound(kind, settings)} {kind}s at most in the registry (setting {SETTINGS[kind]})",
+        f"an organization has {_most(kind, settings)} {kind}s at most in the registry (setting {SETTINGS[kind]})",
         hint="Remove what is no longer used, or raise the setting.",
     )

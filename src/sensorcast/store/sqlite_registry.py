@@ -14,7 +14,17 @@ import apsw
 
 from sensorcast.model import Entry
 from sensorcast.settings import Settings
-from sensorcast.store.registry_rows import COLUMNS, Row, bound, from_row, grouped, nameless, oldest_us, refusal
+from sensorcast.store.registry_rows import (
+    COLUMNS,
+    SETTINGS,
+    Row,
+    from_row,
+    grouped,
+    nameless,
+    oldest_us,
+    refusal,
+    room,
+)
 
 _OF_KIND: Final = "kind = ? AND organization_id = ?"
 _INSERT: Final = f"INSERT OR IGNORE INTO registry ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 our names
@@ -22,7 +32,11 @@ _REPLACE: Final = (
     "UPDATE registry SET name = ?, site_id = ?, unit_id = ?, area = ?, metadata = ? "
     "WHERE kind = ? AND organization_id = ? AND entry_id = ?"
 )
-_COUNT: Final = f"SELECT count(*) FROM registry WHERE {_OF_KIND}"  # noqa: S608
+_COUNT: Final = f"SELECT coalesce(sum(entries), 0) FROM registry_counts WHERE {_OF_KIND}"  # noqa: S608
+_GROW: Final = (
+    "INSERT INTO registry_counts (kind, organization_id, entries) VALUES (?, ?, ?) "
+    "ON CONFLICT (kind, organization_id) DO UPDATE SET entries = entries + excluded.entries"
+)
 _FIND: Final = (
     f"SELECT {COLUMNS} FROM registry WHERE {_OF_KIND} AND entry_id IN (SELECT value FROM json_each(?)) "  # noqa: S608
     "ORDER BY entry_id"
@@ -43,6 +57,7 @@ _REMOVE: Final = f"DELETE FROM registry WHERE {_OF_KIND} AND entry_id = ?"  # no
 _REMOVE_ALL: Final = (
     "DELETE FROM registry WHERE kind IN ('organization', 'site', 'unit', 'device') AND organization_id = ?"
 )
+_FORGET_COUNTS: Final = "DELETE FROM registry_counts WHERE organization_id = ?"
 _NUMBER: Final = (
     "INSERT INTO registry_changes (organization_id, change_no) "
     "SELECT ?, coalesce(max(change_no), 0) + 1 FROM registry_changes WHERE true "
@@ -57,9 +72,10 @@ def put_entry(connection: apsw.Connection, row: Row, settings: Settings) -> bool
     connection.execute(_REPLACE, (*row[3:8], *row[:3]))
     if connection.changes():
         return False
-    if _count(connection, row) >= bound(row.kind, settings):
+    if not _room(connection, row, settings):
         raise refusal(row.kind, settings)
     connection.execute(_INSERT, row)
+    _grow(connection, row.kind, row.organization_id, 1)
     know_organization(connection, row.organization_id, row.created_at_us)
     return True
 
@@ -107,10 +123,13 @@ def remove_entry(connection: apsw.Connection, kind: str, organization_id: str, e
     """Remove an entry, with an organization all of its entries; False when there is none."""
     connection.execute(_NUMBER, (organization_id,))
     connection.execute(_REMOVE, (kind, organization_id, entry_id))
-    removed = connection.changes() == 1
-    if removed and kind == "organization":
+    if connection.changes() != 1:
+        return False
+    _grow(connection, kind, organization_id, -1)
+    if kind == "organization":
         connection.execute(_REMOVE_ALL, (organization_id,))
-    return removed
+        connection.execute(_FORGET_COUNTS, (organization_id,))
+    return True
 
 
 def changes(connection: apsw.Connection, since: int) -> tuple[int, list[str]]:
@@ -126,11 +145,18 @@ def _add(connection: apsw.Connection, rows: Mapping[str, Row], settings: Setting
     missing = [row for entry_id, row in rows.items() if entry_id not in there]
     if not missing:
         return 0
-    added = missing[: max(0, bound(first.kind, settings) - _count(connection, first))]
+    added = missing[: _room(connection, first, settings)]
     connection.executemany(_INSERT, added)
+    _grow(connection, first.kind, first.organization_id, len(added))
     return len(added)
 
 
-def _count(connection: apsw.Connection, row: Row) -> int:
-    """Give how many entries of a row's kind its organization has."""
-    return int(connection.execute(_COUNT, (row.kind, row.organization_id)).get)
+def _room(connection: apsw.Connection, row: Row, settings: Settings) -> int:
+    """Give how many more entries of a row's kind its organization may have."""
+    return room(row.kind, settings, connection.execute(_COUNT, (row.kind, row.organization_id)).get)
+
+
+def _grow(connection: apsw.Connection, kind: str, organization_id: str, change: int) -> None:
+    """Count what was inserted or removed, in the same transaction."""
+    if kind in SETTINGS:
+        connection.execute(_GROW, (kind, organization_id, change))
