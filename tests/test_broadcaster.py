@@ -214,6 +214,27 @@ async def test_organizations_take_turns_so_a_large_one_delays_a_small_one_by_a_s
     assert marks.seen.count("big") > 10
 
 
+async def test_ten_thousand_units_of_one_organization_delay_fifty_small_ones_by_a_slice() -> None:
+    hub = Hub()
+    marks, service = _Marks(hub), service_of(hub)
+    marks.listen("big")
+    for number in range(10_000):
+        service.add_reading("big", reading(f"u{number}", org="big"))
+    big = asyncio.ensure_future(service._flush_round())
+    while not marks.seen:
+        await asyncio.sleep(0)
+    small = [f"small-{number}" for number in range(50)]
+    for org in small:
+        marks.listen(org)
+        service.add_reading(org, reading(org=org))
+    await service._flush_round()
+    until_all_were_served = marks.seen[: marks.seen.index(small[-1]) + 1]
+    await big
+    assert [each for each in marks.seen if each != "big"] == small
+    assert until_all_were_served.count("big") <= 3
+    assert marks.seen.count("big") > 5
+
+
 async def test_two_large_organizations_alternate_slice_by_slice() -> None:
     hub = Hub()
     marks, service = _Marks(hub), service_of(hub, batch_max_bytes=4_096)
