@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--load", type=workload, default=LOAD, metavar="[ORGSx]CLIENTSxUNITS")
     parser.add_argument("--apart", type=int, default=APART_FLUSHES_PER_S, metavar="FLUSHES_PER_S")
     parser.add_argument("--pressed", type=int, default=PRESSED_FLUSHES_PER_S, metavar="FLUSHES_PER_S")
-    parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--workers", nargs="+", type=int, default=[1, 2, 4])
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the measured window")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     return parser.parse_args()
@@ -40,12 +40,12 @@ def arguments() -> argparse.Namespace:
 def table(results: list[Result], offered_per_s: int) -> str:
     """One line for each number of workers, with what it is compared to the first."""
     lines = [
-        f"{'workers':<9}{'events/s':>11}{'offered':>11}{'capacity':>12}{'vs first':>10}  CPU/event and connections"
+        f"{'workers':<9}{'events/s':>11}{'offered':>11}{'capacity':>12}{'vs first':>10}"
+        "  each: CPU/event x connections, CPU/reading"
     ]
     for one in results:
-        each = ", ".join(
-            f"{cpu_us:.2f} us x {own}" for cpu_us, own in zip(one.cpu_us_per_event, one.connections, strict=True)
-        )
+        parts = zip(one.cpu_us_per_event, one.connections, one.cpu_us_per_reading, strict=True)
+        each = "; ".join(f"{event_us:.2f} us x {own}, {reading_us:,.0f} us" for event_us, own, reading_us in parts)
         ratio = one.capacity_events_per_s / results[0].capacity_events_per_s
         lost = f"  ({one.lost_connections} connections lost)" if one.lost_connections else ""
         lines.append(

@@ -38,6 +38,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Of each worker."""
     cpu_s: list[float]
     """Of each worker."""
+    readings: list[int]
+    """Taken in by each worker."""
     events: int
     lost_connections: int
 
@@ -51,6 +53,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """Of each worker, for the events of its own connections."""
         each = self.events / sum(self.connections)
         return [cpu * 1e6 / (each * own) for cpu, own in zip(self.cpu_s, self.connections, strict=True)]
+
+    @property
+    def cpu_us_per_reading(self) -> list[float]:
+        """Of each worker, with all that follows from a reading, for the readings that it took in itself."""
+        return [cpu * 1e6 / max(1, own) for cpu, own in zip(self.cpu_s, self.readings, strict=True)]
 
     @property
     def capacity_events_per_s(self) -> float:
@@ -75,18 +82,21 @@ def measure(workers: int, workload: Workload, *, flushes_per_s: int, seconds: fl
                 for number, pid in enumerate(pids):
                     _pin(pid, CORES[number % len(CORES)])
             with connected(workload, plan, port=port, folder=folder) as clients:
-                connections = _connections(server, workers)
+                connections = _connections(server)
                 with pressing(port, plan.api_keys, units=workload.units, interval_s=1 / flushes_per_s):
                     time.sleep(WARM_UP_S)
+                    taken_in = _readings(server, workers)
                     first = _sample(pids)
                     time.sleep(seconds)
                     last = _sample(pids)
+                    readings = [b - a for a, b in zip(taken_in, _readings(server, workers), strict=True)]
                 totals, arrivals = clients.finish()
                 return Result(
                     workers=workers,
                     seconds=(last.at_us - first.at_us) / 1e6,
                     connections=connections,
                     cpu_s=[(b - a) / 1e9 for a, b in zip(first.cpu_ns, last.cpu_ns, strict=True)],
+                    readings=readings,
                     events=sum(first.at_us <= at_us < last.at_us for at_us in arrivals.times_us),
                     lost_connections=clients.joined.failed + totals.closed,
                 )
@@ -103,17 +113,29 @@ def _worker_pids(server: RunningServer, workers: int) -> list[int]:
     pid = server.process.pid
     if workers == 1:
         return [pid]
-    while len(_connections(server, workers)) < workers:
+    while len(_connections(server)) < workers:
         time.sleep(0.05)
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _connections(server: RunningServer, workers: int) -> list[int]:
-    """WebSockets of each worker, by number."""
+def _connections(server: RunningServer) -> list[int]:
+    """WebSockets of each worker that answers, by number."""
+    found = _metric(server, "sensorcast_connections", 'transport="websocket"')
+    return [found[number] for number in sorted(found)]
+
+
+def _readings(server: RunningServer, workers: int) -> list[int]:
+    """Readings that each worker has stored, by number."""
+    found = _metric(server, "sensorcast_ingest_readings_total", 'outcome="stored"')
+    return [found.get(number, 0) for number in range(workers)]
+
+
+def _metric(server: RunningServer, name: str, label: str) -> dict[int, int]:
+    """What each worker says; a single one says it without its number."""
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics") as answer:
         lines = answer.read().decode().splitlines()
-    found = [line for line in lines if line.startswith("sensorcast_connections{") and 'transport="websocket"' in line]
-    return [int(float(line.split()[1])) for line in sorted(found)][:workers]
+    found = [line for line in lines if line.startswith(f"{name}{{") and label in line]
+    return {int(line.partition('worker="')[2].partition('"')[0] or 0): int(float(line.split()[-1])) for line in found}
 
 
 def _pin(pid: int, core: int) -> None:
