@@ -26,6 +26,7 @@ SUITES = (
     "history",
     "bus",
     "workers",
+    "capacity",
 )
 
 

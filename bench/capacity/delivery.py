@@ -13,7 +13,7 @@ from bench.servers import Workload
 from bench.session import session
 
 CLIENTS = (200, 1_000, 4_000)
-UNITS = (1, 10, 40)
+UNITS = (1, 20, 100)
 WARM_UP_S = 3.0
 
 

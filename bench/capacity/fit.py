@@ -6,7 +6,19 @@ from collections.abc import Sequence
 
 
 def fit(rows: Sequence[Sequence[float]], values: Sequence[float]) -> list[float]:
-    """Give the factors whose sums over each row come nearest to its value, errors counted as shares of the value."""
+    """Give the factors whose sums over each row come nearest to its value, errors counted as shares of the value.
+
+    A cost is never below zero: one that would be is left out, as too small to be told from noise.
+    """
+    found = _fit(rows, values)
+    lowest = min(range(len(found)), key=found.__getitem__)
+    if found[lowest] >= 0:
+        return found
+    others = fit([[*row[:lowest], *row[lowest + 1 :]] for row in rows], values)
+    return [*others[:lowest], 0.0, *others[lowest:]]
+
+
+def _fit(rows: Sequence[Sequence[float]], values: Sequence[float]) -> list[float]:
     weighted = [[each / value for each in row] for row, value in zip(rows, values, strict=True)]
     count = len(rows[0])
     normal = [[sum(row[a] * row[b] for row in weighted) for b in range(count)] for a in range(count)]
