@@ -71,7 +71,11 @@ def rows(
     yield "Redis: message published", f"{redis.message_us:.2f} us"
     yield "Redis: message to one subscriber", f"{redis.delivery_us:.2f} us"
     yield "Redis: byte in, byte out", f"{redis.in_byte_us * 1e3:.3f} ns, {redis.out_byte_us * 1e3:.3f} ns"
-    yield "PostgreSQL: row", f"{intake[-1].database_us:.1f} us"
+    for each in intake:
+        if each.store == "PostgreSQL":
+            yield f"PostgreSQL: row, {each.readings_per_request} a request", f"{each.database_us:.1f} us"
+    last = intake[-1]
+    yield "PostgreSQL: row, in the log and on disk", f"{last.log_bytes:.0f} bytes, {last.disk_bytes:.0f} bytes"
     yield "PostgreSQL: rows a second, one session, COPY alone", f"{bare:,.0f}"
 
 
@@ -82,6 +86,7 @@ def table(pairs: Iterator[Row]) -> str:
 def coefficients(delivery: Delivery, idle: Idle, intake: list[Intake], heard: Heard, redis: Redis) -> Coefficients:
     """What the model takes. On the bus costs as much more with PostgreSQL as it does with SQLite."""
     large = {each.store: each for each in intake if each.readings_per_request == 100}
+    postgres = {each.readings_per_request: each for each in intake if each.store == "PostgreSQL"}
     forwarding_us = max(0.0, large["SQLite, Redis"].cpu_us - large["SQLite"].cpu_us)
     return Coefficients(
         flush_us=delivery.flush_us,
@@ -90,14 +95,16 @@ def coefficients(delivery: Delivery, idle: Idle, intake: list[Intake], heard: He
         event_bytes=delivery.bytes_per_event,
         idle_us=idle.cpu_us_per_s,
         connection_kib=idle.rss_kib,
-        intake_us=large["PostgreSQL"].cpu_us + forwarding_us,
+        intake_us={size: each.cpu_us + forwarding_us for size, each in postgres.items()},
         heard_us=heard.reading_us,
         bus_bytes=heard.bytes_per_reading,
         redis_message_us=redis.message_us,
         redis_delivery_us=redis.delivery_us,
         redis_in_byte_us=redis.in_byte_us,
         redis_out_byte_us=redis.out_byte_us,
-        database_us=large["PostgreSQL"].database_us,
+        database_us={size: each.database_us for size, each in postgres.items()},
+        log_bytes=postgres[100].log_bytes,
+        disk_bytes=postgres[100].disk_bytes,
     )
 
 
@@ -115,6 +122,8 @@ def answers(needs: list[Need]) -> str:
         ("Redis: out", [f"{each.bus_out_bytes_per_s / 1e9:.1f} GB/s" for each in needs]),
         ("Redis: cores in use", [f"{each.redis_cores:.1f}" for each in needs]),
         ("PostgreSQL: cores in use", [f"{each.database_cores:.1f}" for each in needs]),
+        ("PostgreSQL: log", [f"{each.log_bytes_per_s / 1e9:.2f} GB/s" for each in needs]),
+        ("PostgreSQL: disk", [f"{each.disk_bytes_per_day / 1e12:.0f} TB a day" for each in needs]),
     ]
     head = "| | " + " | ".join(each.fleet.name for each in needs) + " |\n| --- |" + " --- |" * len(needs)
     return "\n".join([head, *(f"| {name} | " + " | ".join(values) + " |" for name, values in cells)])

@@ -15,6 +15,7 @@ from bench.ingest.client import send_all
 from bench.ingest.workload import bodies
 from bench.redis_server import RedisUse, redis_server, sample
 from bench.servers import cpu_ns
+from sensorcast.store.postgres_server import connect
 from tests.support.postgres import PostgresServer
 
 CONNECTIONS = 32
@@ -36,6 +37,10 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     """Per reading, to Redis."""
     database_us: float = 0.0
     """Processor time of PostgreSQL per reading."""
+    log_bytes: float = 0.0
+    """What PostgreSQL writes to its log (WAL) per reading."""
+    disk_bytes: float = 0.0
+    """What a reading takes in its table, indexes included."""
 
 
 def measure_intake() -> list[Intake]:
@@ -43,9 +48,7 @@ def measure_intake() -> list[Intake]:
     results = [_on_sqlite(each) for each in (1, 10)]
     pairs = [(_on_sqlite(100), _on_redis(100)) for _ in range(ROUNDS)]
     results += [_median(list(each)) for each in zip(*pairs, strict=True)]
-    with _postgres() as (database, database_url):
-        results.append(_on_postgres(100, database, database_url))
-    return results
+    return [*results, *(_on_postgres(each) for each in READINGS)]
 
 
 def _median(rounds: list[Intake]) -> Intake:
@@ -71,9 +74,26 @@ def _on_redis(readings_per_request: int) -> Intake:
         return msgspec.structs.replace(taken, bus_bytes=use.in_bytes / READINGS[readings_per_request])
 
 
-def _on_postgres(readings_per_request: int, database: PostgresServer, database_url: str) -> Intake:
-    with _folder() as folder:
-        return _send(folder, readings_per_request, "PostgreSQL", database_url=database_url, database=database)
+def _on_postgres(readings_per_request: int) -> Intake:
+    with _folder() as folder, _postgres() as (database, database_url):
+        log_bytes, _ = asyncio.run(_written(database_url))
+        taken = _send(folder, readings_per_request, "PostgreSQL", database_url=database_url, database=database)
+        count = READINGS[readings_per_request]
+        after_bytes, disk_bytes = asyncio.run(_written(database_url))
+        return msgspec.structs.replace(
+            taken, log_bytes=(after_bytes - log_bytes) / count, disk_bytes=disk_bytes / count
+        )
+
+
+async def _written(database_url: str) -> tuple[int, int]:
+    """Bytes of a PostgreSQL's log so far, and of its tables of readings."""
+    connection = await connect(database_url)
+    row = await connection.fetchrow(
+        "SELECT pg_current_wal_insert_lsn() - '0/0', (SELECT coalesce(sum(pg_total_relation_size(oid)), 0) "
+        "FROM pg_class WHERE relkind = 'r' AND relname LIKE 'readings%')"
+    )
+    await connection.close()
+    return int(row[0]), int(row[1])
 
 
 def _send(

@@ -11,6 +11,7 @@ FORWARDS_PER_S = 4
 FULL = 0.6
 """Share of a core that is planned with: the rest is for peaks, reconnecting herds and the failure of a node."""
 ROUNDS = 200
+DAY_S = 86_400
 CELL_WORKERS = 16
 
 
@@ -24,8 +25,8 @@ class Coefficients(msgspec.Struct, frozen=True, kw_only=True):
     idle_us: float
     """Of a connection per second."""
     connection_kib: float
-    intake_us: float
-    """Per reading, in requests of the fleet's size, stored in PostgreSQL and handed to the bus."""
+    intake_us: dict[int, float]
+    """Per reading, stored in PostgreSQL and handed to the bus, by the readings of a request."""
     heard_us: float
     bus_bytes: float
     """Per reading."""
@@ -33,8 +34,11 @@ class Coefficients(msgspec.Struct, frozen=True, kw_only=True):
     redis_delivery_us: float
     redis_in_byte_us: float
     redis_out_byte_us: float
-    database_us: float
-    """Processor time of PostgreSQL per row."""
+    database_us: dict[int, float]
+    """Processor time of PostgreSQL per row, by the readings of a request."""
+    log_bytes: float
+    disk_bytes: float
+    """Both per row."""
 
 
 class Fleet(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +73,8 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     bus_out_bytes_per_s: float
     redis_cores: float
     database_cores: float
+    log_bytes_per_s: float
+    disk_bytes_per_day: float
 
 
 def need(fleet: Fleet, c: Coefficients) -> Need:
@@ -94,7 +100,9 @@ def need(fleet: Fleet, c: Coefficients) -> Need:
         bus_in_bytes_per_s=bus_in,
         bus_out_bytes_per_s=bus_in * heard_by,
         redis_cores=redis_us / 1e6,
-        database_cores=fleet.readings_per_s * c.database_us / 1e6,
+        database_cores=fleet.readings_per_s * c.database_us[fleet.readings_per_request] / 1e6,
+        log_bytes_per_s=fleet.readings_per_s * c.log_bytes,
+        disk_bytes_per_day=fleet.readings_per_s * c.disk_bytes * DAY_S,
     )
 
 
@@ -104,7 +112,7 @@ def _shares(fleet: Fleet, c: Coefficients, workers: float) -> dict[str, float]:
         "connections": fleet.connections * c.idle_us,
         "writes": fleet.connections * writes_per_s * c.write_us,
         "bytes": fleet.connections * fleet.events_per_s * c.event_bytes * c.byte_us,
-        "intake": fleet.readings_per_s * c.intake_us,
+        "intake": fleet.readings_per_s * c.intake_us[fleet.readings_per_request],
         "hearing": fleet.readings_per_s * _heard_by(fleet, workers) * c.heard_us,
         "flushes": workers * c.flush_us,
     }
@@ -128,8 +136,8 @@ def _messages_per_s(fleet: Fleet, workers: float) -> float:
 
 
 FLEETS = (
-    Fleet(name="few units each, anywhere", events_per_s=2),
-    Fleet(name="few units each, in cells", events_per_s=2, cell_workers=CELL_WORKERS),
-    Fleet(name="whole organizations, anywhere", events_per_s=100),
-    Fleet(name="whole organizations, in cells", events_per_s=100, cell_workers=CELL_WORKERS),
+    Fleet(name="A: a few units each, anywhere", events_per_s=2),
+    Fleet(name="B: as A, in cells", events_per_s=2, cell_workers=CELL_WORKERS),
+    Fleet(name="C: all units of the organization, in cells", events_per_s=100, cell_workers=CELL_WORKERS),
+    Fleet(name="D: as B, one reading a request", events_per_s=2, cell_workers=CELL_WORKERS, readings_per_request=1),
 )
