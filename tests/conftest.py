@@ -112,6 +112,11 @@ def browser_client(node: NodeDriver) -> Iterator[Callable[..., NodeClient]]:
         client.disconnect()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put those that look at what all others have left behind at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip into a failure in CI."""

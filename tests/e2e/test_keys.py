@@ -13,9 +13,9 @@ import pytest
 from tests.support.postgres import PostgresServer
 from tests.support.server import ServerProcess, reading
 
-ROUNDS = 10
+ROUNDS = 6
 REQUESTS_A_ROUND = 15
-BACKGROUND = 3
+BACKGROUND = 2
 """In so many rounds something may be written that is not of a request: times of use once a minute, housekeeping."""
 
 Version = Callable[[], object]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -151,3 +153,53 @@ def _written(data: Path, output: Path) -> Iterator[tuple[Path, bytes]]:
     for path in [*data.rglob("*"), output]:
         if path.is_file():
             yield path, path.read_bytes()
+
+
+WHOLE_CREDENTIALS = re.compile(
+    rb"scast_[0-9A-Za-z]+_[0-9A-Za-z]{16,}_[0-9a-f]{8}"
+    rb"|(?<!#token=)eyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}\.[0-9A-Za-z_-]{20,}"
+)
+"""Any API key and any token at all, but for those that `demo` prints in its link."""
+
+
+@pytest.mark.last
+def test_after_everything_no_server_of_any_test_has_left_a_credential(
+    tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer
+) -> None:
+    """Runs at the end, over what all servers of the run have logged and stored."""
+    found = []
+    for output in tmp_path_factory.getbasetemp().rglob("output.log"):
+        data = output.parent / "data"
+        own_secret = data / "jwt-secret"
+        secret = own_secret.read_bytes().strip() if own_secret.exists() else b""
+        found += [path for path, text in _written(data, output) if path != own_secret and _holds(text, secret)]
+    found += [path for path in _files_of(postgres) if _holds(path.read_bytes(), b"")]
+    assert found == []
+
+
+def test_a_credential_that_was_left_would_be_found() -> None:
+    _, key = auth.new_api_key("acme", "test", 1)
+    token = auth.mint_token(
+        b"x" * 32, organization_id="acme", role=Role.OWNER, subject="me", ttl_s=60, now_s=time.time()
+    )
+    assert all(_holds(b"before " + text.encode() + b" after", b"") for text in (key, token))
+    assert _holds(b"before secret after", b"secret")
+    assert not _holds(b"before scast_ and eyJ after", b"secret")
+
+
+def _holds(text: bytes, secret: bytes) -> bool:
+    return WHOLE_CREDENTIALS.search(text) is not None or (bool(secret) and secret in text)
+
+
+def _files_of(postgres: PostgresServer) -> Iterator[Path]:
+    """Its tables and its log; what has not been written into them yet is, by a checkpoint."""
+    asyncio.run(_checkpoint(postgres))
+    for folder, _, names in os.walk(postgres.folder):
+        if "pg_wal" not in folder:
+            yield from (path for name in names if (path := Path(folder, name)).is_file())
+
+
+async def _checkpoint(postgres: PostgresServer) -> None:
+    connection = await asyncpg.connect(postgres.url())
+    await connection.execute("CHECKPOINT")
+    await connection.close()
