@@ -141,6 +141,55 @@ async def test_who_was_not_heard_is_caught_up_with_when_it_is_back(cluster: Clus
 
 
 @in_virtual_time
+async def test_what_a_node_stored_right_before_it_died_is_found_in_the_store(cluster: Cluster) -> None:
+    one, two = await cluster.add(), await cluster.add()
+    one.ingest(heard := now(cluster))
+    await asyncio.sleep(2)
+    one.ingest(lost := now(cluster, "u2"))
+    one.bus.cut()  # for ever: to the others this is death
+    await asyncio.sleep(8)
+    assert two.flush() == [heard, lost]
+    assert two.latest() == cluster.store.latest
+    assert two.notices == [("degraded", "acme"), ("restored", "acme")]
+
+
+@in_virtual_time
+async def test_a_node_that_ends_in_good_order_alarms_nobody(cluster: Cluster) -> None:
+    one, two = await cluster.add(), await cluster.add()
+    one.ingest(last := now(cluster))
+    await one.relay.stop()
+    await asyncio.sleep(8)
+    assert len(two.relay.nodes()) == 1
+    assert two.flush() == [last]
+    assert two.notices == []
+
+
+@in_virtual_time
+async def test_others_are_not_held_for_gone_by_one_who_was_deaf(cluster: Cluster) -> None:
+    _one, two = await cluster.add(), await cluster.add()
+    two.bus.cut()
+    await asyncio.sleep(4.5)
+    two.bus.mend()
+    await asyncio.sleep(8)
+    assert two.notices == [("degraded", "acme"), ("restored", "acme")]
+
+
+@in_virtual_time
+async def test_one_beat_that_fails_does_not_end_them_all(cluster: Cluster) -> None:
+    one, two = await cluster.add(), await cluster.add()
+    publish, failures = one.bus.publish, iter([OSError("no")])
+
+    def fail_once(channel: str, message: bytes) -> None:
+        for failure in failures:
+            raise failure
+        publish(channel, message)
+
+    one.bus.publish = fail_once  # type: ignore[method-assign]
+    await asyncio.sleep(8)
+    assert len(two.relay.nodes()) == 2
+
+
+@in_virtual_time
 async def test_local_readings_stream_on_while_deaf(cluster: Cluster) -> None:
     one, _two = await cluster.add(), await cluster.add()
     one.bus.cut()

@@ -50,6 +50,8 @@ class Air:
 class AirBus:
     """One node's access to it. `cut` makes it deaf and dumb, `mend` brings it back."""
 
+    tells_ends = False
+
     def __init__(self, air: Air, *, echoes: bool) -> None:
         self.echoes = echoes
         self._air = air

@@ -39,6 +39,8 @@ class Bus(Protocol):
 
     echoes: bool
     """Whether a node hears its own messages: the proof that it is heard."""
+    tells_ends: bool
+    """Whether it says `deaf` by itself when another node has ended without a word."""
 
     async def start(self, ears: Ears) -> None:
         """Begin to connect; returns without waiting for a connection. End it with `stop`."""

@@ -33,6 +33,7 @@ class LocalBus:
     """The bus of worker `index` of `count`, by sockets in `folder`. Alone (`count` 1) it carries and costs nothing."""
 
     echoes = False
+    tells_ends = True
 
     def __init__(self, folder: Path | str, index: int, count: int, *, queue_max_bytes: int = QUEUE_MAX_BYTES) -> None:
         self._index = index

@@ -7,7 +7,7 @@ Limit: `NODES_MAX`; beats of further ones are counted (`sensorcast_bus_ignored_m
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -30,12 +30,20 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     is_self: bool = False
 
 
+class Gone(NamedTuple):
+    """A node that is silent, when it was heard last, and whether it had said that it leaves."""
+
+    sender: Sender
+    heard_s: float
+    has_left: bool
+
+
 class Nodes:
     """The other nodes, and this one (`own`)."""
 
     def __init__(self, own: Node) -> None:
         self._own = own
-        self._others: dict[Sender, tuple[Node, float]] = {}
+        self._others: dict[Sender, tuple[Node, Gone]] = {}
 
     def __len__(self) -> int:
         return 1 + len(self._others)
@@ -45,14 +53,19 @@ class Nodes:
         sender = (beat.origin, beat.epoch)
         if sender not in self._others and len(self) >= NODES_MAX:
             return False
-        self._others[sender] = Node(name=beat.name, origin=beat.origin, since_us=beat.epoch), now_s
+        node = Node(name=beat.name, origin=beat.origin, since_us=beat.epoch)
+        self._others[sender] = node, Gone(sender, now_s, beat.leaves)
         return True
 
-    def expire(self, now_s: float) -> list[Sender]:
+    def excuse(self, now_s: float) -> None:
+        """Nobody could be heard until now."""
+        self._others |= {sender: (node, last._replace(heard_s=now_s)) for sender, (node, last) in self._others.items()}
+
+    def expire(self, now_s: float) -> list[Gone]:
         """Strike off those that are gone, and give them."""
-        gone = [sender for sender, (_, heard_s) in self._others.items() if now_s - heard_s > GONE_S]
-        for sender in gone:
-            del self._others[sender]
+        gone = [last for _, last in self._others.values() if now_s - last.heard_s > GONE_S]
+        for last in gone:
+            del self._others[last.sender]
         return gone
 
     def all(self) -> list[Node]:

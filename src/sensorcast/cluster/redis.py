@@ -93,6 +93,7 @@ class RedisBus:
     """A bus over the Redis at `address`; what its channels are called there begins with `prefix` and a colon."""
 
     echoes = True
+    tells_ends = False
     verbs: ClassVar[Verbs | None] = None
     """The kind of its channels; None: the best that the server has."""
 

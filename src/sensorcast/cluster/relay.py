@@ -19,7 +19,7 @@ import structlog
 from sensorcast.cluster import Bus
 from sensorcast.cluster.following import Followed, Following
 from sensorcast.cluster.gaps import Gaps, Sender, Verdict
-from sensorcast.cluster.nodes import Node, Nodes
+from sensorcast.cluster.nodes import Gone, Node, Nodes
 from sensorcast.cluster.numbering import Numbering
 from sensorcast.cluster.outgoing import Outgoing
 from sensorcast.cluster.repair import Brought, Repairs, Sink, Snapshots
@@ -118,6 +118,7 @@ class Relay:
         self._tasks = []
         await self._repairs.stop()
         await self._outgoing.publish(self._now_s)
+        self._send_beat(leaves=True)
         await self._bus.stop()
 
     def trouble(self) -> str | None:
@@ -187,6 +188,7 @@ class Relay:
         """`cluster.Ears`: nothing on `channel` is missed from now on."""
         if channel == BEATS:
             self._echo_number = self._beat_number  # those before were sent to nobody
+            self._nodes.excuse(self._now_s())
             self._send_beat()
             return
         self._gaps.begin(channel, self._now_s())
@@ -255,19 +257,34 @@ class Relay:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT_S)
-            now_s = self._now_s()
-            for followed in self._following.expire(now_s):
-                self._bus.unlisten(followed.channel)
-                self._gaps.end(followed.channel)
-                self._restore(followed)  # to nobody: it leaves nothing behind
-            for sender in self._nodes.expire(now_s):
-                self._gaps.forget(sender)
-                _log.info("node_gone", origin=sender[0])
-            self._brought.expire(now_s)
-            self._look_for_echo()
-            self._send_beat()
+            try:
+                self._expire(self._now_s())
+                self._look_for_echo()
+                self._send_beat()
+            except Exception:
+                _log.exception("beat_failed")
 
-    def _send_beat(self) -> None:
+    def _expire(self, now_s: float) -> None:
+        for followed in self._following.expire(now_s):
+            self._bus.unlisten(followed.channel)
+            self._gaps.end(followed.channel)
+            self._restore(followed)  # to nobody: it leaves nothing behind
+        if self.trouble() is None:  # or the silence may be ours
+            for gone in self._nodes.expire(now_s):
+                self._part_from(gone, now_s)
+        self._brought.expire(now_s)
+
+    def _part_from(self, gone: Gone, now_s: float) -> None:
+        """A node has ended. What it had stored and not sent yet only the store knows."""
+        self._gaps.forget(gone.sender)
+        is_told = gone.has_left or self._bus.tells_ends
+        _log.info("node_gone", origin=gone.sender[0], in_good_order=gone.has_left)
+        for followed in self._following:
+            if not is_told:
+                self._degrade(followed, self._now_us() - round(_MICROS * (now_s - gone.heard_s)))
+            self._repairs.request(followed.organization_id)
+
+    def _send_beat(self, *, leaves: bool = False) -> None:
         if not self._bus.is_heard(BEATS):
             self._well_at_s = self._clock_s()
             return
@@ -279,6 +296,7 @@ class Relay:
             number=self._beat_number,
             name=self._own.name,
             heads=self._numbering.heads(self._beat_number, self._now_s()),
+            leaves=leaves,
         )
         self._bus.publish(BEATS, self._codec.encode_beat(beat))
         BUS_PUBLISHED.inc()
@@ -301,6 +319,7 @@ class Relay:
         self._well_at_s = self._clock_s()
         if self._is_mute:
             self._is_mute = False
+            self._nodes.excuse(self._now_s())
             for followed in self._following:
                 self.listening(followed.channel)
 

@@ -64,7 +64,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     since_ms: _Count
 
 
-class Beat(msgspec.Struct, frozen=True, kw_only=True, tag="beat"):
+class Beat(msgspec.Struct, frozen=True, kw_only=True, tag="beat", omit_defaults=True):
     """A node is there. `heads` are of channels that have gone quiet lately, so that a lost last message is seen."""
 
     channel: _Name
@@ -74,6 +74,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag="beat"):
     """Of this beat, so that its sender knows it again."""
     name: _Name
     heads: Annotated[Sequence[Head], Meta(max_length=HEADS_MAX)] = ()
+    leaves: bool = False
+    """Whether it is the last one: the node ends in good order, and has sent all that it had."""
 
 
 Message = Readings | Beat
