@@ -156,6 +156,15 @@ class ReadingStoreContract:
         assert listed == ["B", "a", "b", "c.1", "c:1"]
         assert [found.unit_id for found in await store.units("acme", after="a", limit=2)] == ["b", "c.1"]
 
+    async def test_of_some_units_the_newest_readings_are_given_and_of_no_other(self, store: Store) -> None:
+        await store.append([*series(3, "u1"), *series(2, "u2"), reading("u3"), *series(9, "u1", org="globex")])
+        assert await store.units("acme", after=None, limit=9, only=["u2", "u1", "unknown"]) == [
+            *(series(3, "u1")[-1], series(2, "u2")[-1])
+        ]
+        assert await store.units("acme", after="u1", limit=1, only=["u1", "u2", "u3"]) == series(2, "u2")[-1:]
+        assert await store.units("nobody", after=None, limit=9, only=["u1"]) == []
+        assert await store.units("acme", after=None, limit=9, only=[]) == []
+
     async def test_history_is_newest_first_between_start_and_end(self, store: Store) -> None:
         await store.append(series(10))
         page = await store.readings(

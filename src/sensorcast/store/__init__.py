@@ -84,8 +84,13 @@ class ReadingStore(Protocol):
         """The newest reading (by recorded_at) of every unit of every organization, most recent units first."""
         ...
 
-    async def units(self, organization_id: str, *, after: str | None, limit: int) -> list[Reading]:
-        """The newest reading of each unit of one organization, by unit id, starting behind `after`."""
+    async def units(
+        self, organization_id: str, *, after: str | None, limit: int, only: Sequence[str] | None = None
+    ) -> list[Reading]:
+        """The newest reading of each unit of one organization, by unit id, starting behind `after`.
+
+        With `only` of those with these ids.
+        """
         ...
 
     async def readings(

@@ -49,6 +49,10 @@ _NEWEST_OF_ALL: Final = f"{_NEWEST} ORDER BY r.recorded_at_us DESC LIMIT $1"
 _NEWEST_OF_ORGANIZATION: Final = (
     f"{_NEWEST} WHERE o.organization_id = $1 AND u.unit_id > $2 ORDER BY u.unit_id LIMIT $3"
 )
+_NEWEST_OF_THESE: Final = (
+    f"{_NEWEST} WHERE o.organization_id = $1 AND u.unit_id > $2 AND u.unit_id = ANY($4::text[]) "
+    "ORDER BY u.unit_id LIMIT $3"
+)
 _HISTORY: Final = (
     f"{SELECT_READING} FROM organizations AS o JOIN units AS u USING (organization_no) JOIN readings AS r "
     "USING (unit_no) WHERE o.organization_id = $1 AND u.unit_id = $2 AND r.recorded_at_us >= $3 "
@@ -93,8 +97,12 @@ class PostgresStore:
     async def latest(self, *, limit: int) -> list[Reading]:
         return await self._select(_NEWEST_OF_ALL, limit)
 
-    async def units(self, organization_id: str, *, after: str | None, limit: int) -> list[Reading]:
-        return await self._select(_NEWEST_OF_ORGANIZATION, organization_id, after or "", limit)
+    async def units(
+        self, organization_id: str, *, after: str | None, limit: int, only: Sequence[str] | None = None
+    ) -> list[Reading]:
+        if only is None:
+            return await self._select(_NEWEST_OF_ORGANIZATION, organization_id, after or "", limit)
+        return await self._select(_NEWEST_OF_THESE, organization_id, after or "", limit, list(only))
 
     async def readings(
         self, organization_id: str, unit_id: str, *, start_us: int, end_us: int, limit: int, cursor: str | None

@@ -7,6 +7,7 @@ Owns the queries and the life of its parts; writing is `sqlite_writer`, rows are
 from __future__ import annotations
 
 import asyncio
+import json
 import queue
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,11 @@ _NEWEST: Final = (
 )
 _NEWEST_OF_ALL: Final = f"{_NEWEST} ORDER BY r.recorded_at_us DESC LIMIT ?"
 _NEWEST_OF_ORGANIZATION: Final = f"{_NEWEST} WHERE o.organization_id = ? AND u.unit_id > ? ORDER BY u.unit_id LIMIT ?"
+_NEWEST_OF_THESE: Final = (
+    f"{_NEWEST} WHERE o.organization_id = ? AND u.unit_id > ? "  # noqa: S608 our names
+    "AND u.unit_id IN (SELECT value FROM json_each(?)) "
+    "ORDER BY u.unit_id LIMIT ?"
+)
 _HISTORY: Final = (
     f"{SELECT_READING} FROM organizations AS o JOIN units AS u USING (organization_no) JOIN readings AS r "
     "USING (unit_no) WHERE o.organization_id = :organization_id AND u.unit_id = :unit_id "
@@ -83,8 +89,12 @@ class SqliteStore:
     async def latest(self, *, limit: int) -> list[Reading]:
         return await self._select(_NEWEST_OF_ALL, (limit,))
 
-    async def units(self, organization_id: str, *, after: str | None, limit: int) -> list[Reading]:
-        return await self._select(_NEWEST_OF_ORGANIZATION, (organization_id, after or "", limit))
+    async def units(
+        self, organization_id: str, *, after: str | None, limit: int, only: Sequence[str] | None = None
+    ) -> list[Reading]:
+        if only is None:
+            return await self._select(_NEWEST_OF_ORGANIZATION, (organization_id, after or "", limit))
+        return await self._select(_NEWEST_OF_THESE, (organization_id, after or "", json.dumps(list(only)), limit))
 
     async def readings(
         self, organization_id: str, unit_id: str, *, start_us: int, end_us: int, limit: int, cursor: str | None

@@ -7,7 +7,6 @@ page that starts behind an id is the same whichever of the two a unit is known b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from starlette.datastructures import QueryParams
@@ -19,9 +18,6 @@ from sensorcast.web.queries import UNITS_PATH
 from sensorcast.web.registry import Shelf, cut, page_of
 
 UNIT_PATH: Final = UNITS_PATH + "/{unit_id}"
-
-_LOOKUPS_AT_ONCE: Final = 16
-"""Of newest readings for one request: others' queries find their turn between them."""
 
 
 class Units(Shelf[Unit, shapes.UnitDescription]):
@@ -55,16 +51,11 @@ class Units(Shelf[Unit, shapes.UnitDescription]):
     async def _of_site(self, organization_id: str, site_id: str, after: str | None, limit: int) -> shapes.UnitList:
         found = await self._store.list_entries(Unit, organization_id, after=after, limit=limit + 1, site_id=site_id)
         page, cursor = cut(found, limit)
-        newest = await self._newest_of(organization_id, [each.unit_id for each in page])
-        units = [shapes.unit(each.unit_id, each, reading) for each, reading in zip(page, newest, strict=True)]
+        ids = [each.unit_id for each in page]
+        measured = await self._store.units(organization_id, after=None, limit=len(ids), only=ids)
+        newest = {each.unit_id: each for each in measured}
+        units = [shapes.unit(each.unit_id, each, newest.get(each.unit_id)) for each in page]
         return shapes.UnitList(units=units, next_cursor=cursor)
-
-    async def _newest_of(self, organization_id: str, unit_ids: Sequence[str]) -> list[Reading | None]:
-        found: list[Reading | None] = []
-        for start in range(0, len(unit_ids), _LOOKUPS_AT_ONCE):
-            some = unit_ids[start : start + _LOOKUPS_AT_ONCE]
-            found += await asyncio.gather(*(self._newest(organization_id, each) for each in some))
-        return found
 
     async def _newest(self, organization_id: str, unit_id: str) -> Reading | None:
         page = await self._store.readings(
