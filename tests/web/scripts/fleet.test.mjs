@@ -53,15 +53,32 @@ test("a unit is at the site that its newest reading names", () => {
 
 const unit = (unitId, more = {}) => ({ unitId, name: "", siteId: null, area: "", metadata: {}, latest: null, ...more });
 
-test("what is registered goes before what readings and ids say", () => {
+test("names are as registered; sites as readings say, else as registered, else as ids say", () => {
   const fleet = new Fleet();
-  fleet.takeLatest([reading(0, { unitId: "pier.u-1", siteId: "airport" }), reading(0, { unitId: "pier.u-2" })], now);
-  fleet.takeRegistry([unit("pier.u-1", { name: "Walk-in", siteId: "s-1", area: "Kitchen" }), unit("pier.u-2")], [{ siteId: "s-1", name: "Harbour" }]);
-  const [one, two] = fleet.units.values();
+  fleet.takeLatest(["pier.u-1", "pier.u-2", "truck"].map((unitId) => reading(0, { unitId, siteId: unitId === "truck" ? "airport" : null })), now);
+  const registered = [unit("pier.u-1", { name: "Walk-in", siteId: "s-1", area: "Kitchen" }), unit("pier.u-2"), unit("truck", { siteId: "s-1" })];
+  fleet.takeRegistry(registered, [{ siteId: "s-1", name: "Harbour" }]);
+  const [one, two, truck] = fleet.units.values();
   assert.deepEqual([one.name, one.isNamed, one.site, one.siteName, one.area], ["Walk-in", true, "s-1", "Harbour", "Kitchen"]);
+  assert.deepEqual([truck.site, truck.siteName], ["airport", "airport"]);
   assert.deepEqual([two.name, two.isNamed, two.site, two.siteName, two.area], ["u-2", false, "pier", "pier", ""]);
   fleet.takeRegistry([], []);
-  assert.deepEqual([one.name, one.site, one.siteName], ["pier.u-1", "airport", "airport"]);
+  assert.deepEqual([one.name, one.site, one.siteName], ["u-1", "pier", "pier"]);
+});
+
+test("a unit is where its newest reading was measured, also when an older one or the registry tells later", () => {
+  const fleet = new Fleet();
+  fleet.takeLatest([reading(5, { unitId: "u", siteId: "airport" })], now);
+  fleet.takeLatest([reading(0, { unitId: "u", siteId: "harbour" })], now);
+  assert.equal(fleet.units.get("u").site, "airport");
+  fleet.takeBatch("u", [reading(9)], now);
+  assert.equal(fleet.units.get("u").site, "airport");
+  fleet.takeRegistry([unit("u", { siteId: "s-1", latest: reading(9, { unitId: "u", siteId: "s-1" }) })], []);
+  assert.equal(fleet.units.get("u").site, "s-1");
+  fleet.takeLatest([reading(10, { unitId: "u", siteId: null })], now);
+  assert.equal(fleet.units.get("u").site, "s-1");
+  fleet.takeRegistry([unit("u")], []);
+  assert.equal(fleet.units.get("u").site, "");
 });
 
 test("registered units without a reading are awaited until their first", () => {

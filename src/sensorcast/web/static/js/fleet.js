@@ -45,7 +45,9 @@ export function placeOf(unitId, siteId = null) {
 class Unit {
   constructor(id, reading) {
     this.id = id;
-    this.measuredAt = reading.siteId ?? null;
+    this.measuredAt = null; // the site of the newest reading that came with one or with none; a batch does not say
+    this.placedAtMs = Number.NEGATIVE_INFINITY;
+    this.place(reading);
     this.latest = reading;
     this.recordedAtMs = Date.parse(reading.recordedAt);
     this.primary = primaryOf(reading);
@@ -59,9 +61,18 @@ class Unit {
     this.health = { state: "ok", reasons: [] };
   }
 
-  /** Call the unit, and take it to be, as it is registered; else as its readings say, else as its id says. */
+  /** Learn from a reading where it was measured, unless a newer one has said so. */
+  place({ siteId, recordedAt }) {
+    const recordedAtMs = Date.parse(recordedAt);
+    if (siteId === undefined || recordedAtMs < this.placedAtMs) return;
+    this.measuredAt = siteId;
+    this.placedAtMs = recordedAtMs;
+  }
+
+  /** Call the unit as it is registered, and take it to be where its readings say, as sites are followed; else where it
+   * is registered, else where its id says. */
   describe({ name, siteId, area }, siteNames) {
-    const place = placeOf(this.id, siteId ?? this.measuredAt);
+    const place = placeOf(this.id, this.measuredAt ?? siteId);
     this.site = place.site;
     this.siteName = siteNames.get(place.site) || place.site;
     this.name = name || place.name;
@@ -107,7 +118,11 @@ export class Fleet {
     this.registered = new Map(units.map((unit) => [unit.unitId, unit]));
     this.siteNames = new Map(sites.map((site) => [site.siteId, site.name]));
     this.awaited = new Set(units.filter((unit) => unit.latest === null && !this.units.has(unit.unitId)).map((unit) => unit.unitId));
-    for (const unit of this.units.values()) this.describe(unit);
+    for (const unit of this.units.values()) {
+      const newest = this.registered.get(unit.id)?.latest;
+      if (newest) unit.place(newest);
+      this.describe(unit);
+    }
     this.moves += 1;
   }
 
@@ -136,8 +151,9 @@ export class Fleet {
     for (const reading of readings) {
       const unit = this.units.get(reading.unitId) ?? this.add(reading.unitId, reading);
       unit.take(reading);
-      if (reading.siteId && reading.siteId !== unit.measuredAt) {
-        unit.measuredAt = reading.siteId;
+      const before = unit.measuredAt;
+      unit.place(reading);
+      if (unit.measuredAt !== before) {
         this.describe(unit);
         this.moves += 1;
       }
