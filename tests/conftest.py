@@ -5,6 +5,7 @@ A skip hides a missing program or package, which set-up should have installed; w
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -67,6 +68,25 @@ def postgres() -> Iterator[PostgresServer]:
         server = PostgresServer(Path(folder)).create()
         yield server
         server.stop("immediate")
+
+
+@pytest.fixture(scope="session")
+def shared_server_on_postgres(
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """What `shared_server` is, with its readings in PostgreSQL."""
+    settings = {"flush_interval_ms": FAST_FLUSH_MS, "database_url": asyncio.run(postgres.new_database())}
+    server = ServerProcess(tmp_path_factory.mktemp("server-on-postgres"), settings)
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["shared_server", "shared_server_on_postgres"], ids=["sqlite", "postgres"])
+def organization_on_each_store(request: pytest.FixtureRequest) -> Organization:
+    """An organization of one's own on a shared server, once for each kind of store."""
+    server: ServerProcess = request.getfixturevalue(request.param)
+    return server.organization()
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,14 @@
-"""A running demo, for everything that is seen by following its link; and organizations on each kind of store."""
+"""A running demo, for everything that is seen by following its link."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.support.postgres import PostgresServer
-from tests.support.server import Organization, ServerProcess
+from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 
 LINK = re.compile(r"http://\S+/#token=\S+")
@@ -33,22 +31,3 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     )
     yield Demo(server, found.group())
     server.close()
-
-
-@pytest.fixture(scope="session")
-def shared_server_on_postgres(
-    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServerProcess]:
-    """What `shared_server` is, with its readings in PostgreSQL."""
-    settings = {"flush_interval_ms": 100, "database_url": asyncio.run(postgres.new_database())}
-    server = ServerProcess(tmp_path_factory.mktemp("server-on-postgres"), settings)
-    server.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture(params=["shared_server", "shared_server_on_postgres"], ids=["sqlite", "postgres"])
-def organization_on_each_store(request: pytest.FixtureRequest) -> Organization:
-    """An organization of one's own on a shared server, once for each kind of store."""
-    server: ServerProcess = request.getfixturevalue(request.param)
-    return server.organization()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.faults.test_kill import NO_QUOTA
 from tests.support.gateway import Gateways, Ledger, assert_nothing_lost
+from tests.support.node import NodeClient
 from tests.support.server import ServerProcess, reading
 from tests.support.waiting import wait_until
 
@@ -59,11 +60,16 @@ def fill_and_heal(server: ServerProcess, browser_client) -> None:
     assert server.http.get("/healthz").status_code == 200
     assert organization.get("units/unit-0/latest").status_code == 200
     assert watcher.call("get:latest", "unit-0")["unitId"] == "unit-0"
+    wait_until(lambda: are_shown(ledger, watcher), within_s=20, what="everything acknowledged, live")
     ballast.unlink()
     wait_until(lambda: server.http.get("/readyz").status_code == 200, within_s=HEAL_S, what="readiness")
     [reading_id] = organization.post(reading("after")).json()["readingIds"]
     watcher.wait_for_reading(reading_id)
     assert_nothing_lost(server, organization, ledger, besides={"after"})
+
+
+def are_shown(ledger: Ledger, watcher: NodeClient) -> bool:
+    return ledger.acknowledged.keys() <= {each["id"] for each in watcher.readings()}
 
 
 def fill(ballast: Path) -> None:
