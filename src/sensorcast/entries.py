@@ -87,6 +87,6 @@ def _is_plain(value: Any) -> bool:
         case float():
             return math.isfinite(value)
         case str():
-            return not any(unicodedata.category(each) == "Cs" for each in value)
+            return value.isascii() or not any(unicodedata.category(each) == "Cs" for each in value)
         case _:
             return False
