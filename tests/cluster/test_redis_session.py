@@ -148,3 +148,23 @@ async def test_a_redis_cluster_is_back_when_all_its_servers_are(redis_cluster: R
     await eventually(lambda: node.bus.trouble() is None, within_s=30)
     await eventually(lambda: all(node.ears.listening_to.count(each) == 2 for each in "abcd"))
     await node.bus.stop()
+
+
+async def test_a_channel_that_a_redis_cluster_moves_to_another_server_is_followed_there(
+    redis_cluster: RedisCluster,
+) -> None:
+    one, two = (Node(redis_bus(redis_cluster.url), Listener()) for _ in range(2))
+    for node in (one, two):
+        await node.bus.start(node.ears)
+    await two.listen("moved")
+    [name] = await asyncio.to_thread(redis_cluster.move_channels)
+    await eventually(lambda: bool(two.ears.deafnesses))
+    await eventually(lambda: two.ears.listening_to == ["moved", "moved"])
+
+    def arrives() -> bool:
+        one.bus.publish("moved", name)  # the first may still go to the old place
+        return bool(two.ears.messages)
+
+    await eventually(arrives)
+    for node in (one, two):
+        await node.bus.stop()

@@ -120,6 +120,19 @@ class RedisCluster:
         wait_until(lambda: all(map(_agrees, self.servers)), within_s=START_DEADLINE_S, what="all slots are shared out")
         return self
 
+    def move_channels(self) -> list[bytes]:
+        """Give the slots of all channels that are listened to to the next server; give the names of the channels."""
+        moved: list[bytes] = []
+        listened = [server.command("PUBSUB", "SHARDCHANNELS") for server in self.servers]
+        for place, names in enumerate(listened):
+            target = self.servers[(place + 1) % len(self.servers)]
+            for name in names:
+                slot, node_id = target.command("CLUSTER", "KEYSLOT", name), target.command("CLUSTER", "MYID")
+                for server in (target, *(each for each in self.servers if each is not target)):
+                    server.command("CLUSTER", "SETSLOT", slot, "NODE", node_id)
+                moved.append(name)
+        return moved
+
     @property
     def url(self) -> str:
         """The address of one of the servers: the others are found through it."""

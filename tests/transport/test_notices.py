@@ -100,6 +100,17 @@ def test_who_comes_in_the_midst_of_it_is_told_at_once() -> None:
     run_in_virtual_time(run())
 
 
+def test_who_comes_right_after_the_fault_is_told_once() -> None:
+    async def run() -> None:
+        world = ClusterWorld()
+        world.gateway.notices.degraded("acme", SINCE_US)
+        peer = IoPeer(world.server, '0{"token":"acme"}')
+        await passed(1)
+        assert peer.received.count(DEGRADED) == 1
+
+    run_in_virtual_time(run())
+
+
 def test_a_second_fault_before_the_end_of_the_first_was_told_is_one_long_fault() -> None:
     async def run() -> None:
         world = ClusterWorld()

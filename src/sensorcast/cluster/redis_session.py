@@ -51,6 +51,10 @@ class Silent(RedisError):
     """A server that is connected and does not answer."""
 
 
+class Moved(RedisError):
+    """A channel that its server has given away, and with it those who listened."""
+
+
 class Waiting(Protocol):
     """What waits to be published; `redis.Outbox` is one."""
 
@@ -130,6 +134,7 @@ class Session:
         self._listening = listening
         self._commands: deque[tuple[bytes, bytes]] = deque()
         self._unconfirmed: Counter[bytes] = Counter()
+        self._leaving: Counter[bytes] = Counter()
         self._asked_to = asyncio.Event()
         self._no_answer = asyncio.Event()
         self._patience = _Patience(self._no_answer)
@@ -148,6 +153,7 @@ class Session:
 
     def unsubscribe(self, channel: bytes) -> None:
         """Ask for a channel no more."""
+        self._leaving[channel] += 1
         self._commands.append((self._verbs.unsubscribe, channel))
         self._asked_to.set()
 
@@ -220,8 +226,17 @@ class Session:
                 if self._unconfirmed[channel] <= 0:
                     del self._unconfirmed[channel]
                     self._listening(channel)
+            case [b"unsubscribe" | b"sunsubscribe" | b"punsubscribe", bytes(channel), _]:
+                self._left(channel)
             case _:
-                pass  # an answer to a ping, or to leaving a channel
+                pass  # an answer to a ping
+
+    def _left(self, channel: bytes) -> None:
+        if not self._leaving[channel]:  # a Redis Cluster has given the channel to another of its servers
+            raise Moved("a channel has moved to another server")
+        self._leaving[channel] -= 1
+        if not self._leaving[channel]:
+            del self._leaving[channel]
 
     async def _watch_answers(self) -> None:
         """End the session when a server owes an answer for too long."""

@@ -56,8 +56,9 @@ class Notices:
     def greet(self, socket: Socket) -> None:
         """Tell a socket that is new, or has been told otherwise, if its organization is degraded."""
         membership: Membership = socket.data
-        since_us = self._since_us.get(membership.identity.organization_id)
-        if since_us is not None:
+        organization_id = membership.identity.organization_id
+        since_us = self._since_us.get(organization_id)
+        if since_us is not None and organization_id not in self._degraded:  # or it is told in a moment, with the others
             socket.emit_json("stream:degraded", _degraded(since_us))
 
     def _arrange(self) -> None:
