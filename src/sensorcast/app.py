@@ -21,7 +21,7 @@ from sensorcast.broadcaster import SensorStreamService
 from sensorcast.cluster.joining import bus_codec, open_bus, own_node
 from sensorcast.cluster.neighbours import Neighbours
 from sensorcast.cluster.node_adapter import open_adapter
-from sensorcast.cluster.relay import Relay
+from sensorcast.cluster.relay import Relay, hold_back_s
 from sensorcast.cluster.worker import ALONE, Worker
 from sensorcast.errors import ConfigurationError
 from sensorcast.ingest.http import IngestEndpoint
@@ -61,6 +61,15 @@ def open_store(settings: Settings) -> Store:
     return SqliteStore(data / DATABASE_NAME, settings)
 
 
+def _stream(settings: Settings) -> SensorStream:
+    return SensorStream(
+        settings.latest_cache_units,
+        buffer_max_readings=settings.buffer_max_readings,
+        late_per_flush=settings.late_per_flush,
+        hold_back_s=hold_back_s(settings.flush_interval_ms / 1_000),
+    )
+
+
 class Application:
     """One server, as an ASGI application with `start` and `stop`. `clock_s` gives seconds since 1970."""
 
@@ -78,11 +87,7 @@ class Application:
             on_revoked=self._cut_revoked,
         )
         self.quotas = Quotas(settings, time.monotonic)
-        self.stream = SensorStream(
-            settings.latest_cache_units,
-            buffer_max_readings=settings.buffer_max_readings,
-            late_per_flush=settings.late_per_flush,
-        )
+        self.stream = _stream(settings)
         self.relay = self._join_cluster(secret, clock_s)
         self.sockets = SocketServer(limits=Limits.from_settings(settings), sid_prefix=worker.sid_prefix)
         self.gateway = Gateway(

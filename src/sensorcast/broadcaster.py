@@ -201,7 +201,7 @@ class SensorStreamService:
         """Take readings over from the buffer, and put their organizations into the turns."""
         in_debt = self._outbound.in_debt() if self._outbound is not None and not last else set()
         keep = self._busy | in_debt
-        drained = self.stream.drain(keep=keep, all_late=last)
+        drained = self.stream.drain(keep=keep, last=last)
         waiting = {organization_id for rate in due for organization_id in self.stream.rated.organizations(rate)}
         for organization_id in waiting - keep - drained.keys():
             drained[organization_id] = OrganizationReadings(organization_id)

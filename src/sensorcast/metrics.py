@@ -99,6 +99,16 @@ BUFFER_SKIPPED: Final = Counter(
 LATEST_EVICTED: Final = Counter(
     "sensorcast_latest_evicted_units", "Units that left the full latest-reading cache.", registry=REGISTRY
 )
+HELD_READINGS: Final = Counter(
+    "sensorcast_held_readings",
+    "Readings that waited for one flush more, because their unit comes in at several nodes.",
+    registry=REGISTRY,
+)
+SHARED_EVICTED: Final = Counter(
+    "sensorcast_shared_evicted_units",
+    "Units of other nodes that were forgotten because there were too many: their readings may come late.",
+    registry=REGISTRY,
+)
 CONNECTIONS: Final = Gauge(
     "sensorcast_connections", "Open Engine.IO connections, by transport.", ["transport"], registry=REGISTRY
 )

@@ -120,7 +120,7 @@ def test_what_waits_of_a_backfill_is_bounded() -> None:
 
 def test_the_last_drain_leaves_nothing_of_a_backfill() -> None:
     stream = backfilled(per_flush=1, old={"a": 50})
-    assert stream.drain(all_late=True)["a"].count == 50
+    assert stream.drain(last=True)["a"].count == 50
     assert stream.drain() == {}
 
 

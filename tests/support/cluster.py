@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any
 
 from sensorcast.cluster.nodes import Node
-from sensorcast.cluster.relay import Relay
+from sensorcast.cluster.relay import Relay, hold_back_s
 from sensorcast.metrics import REGISTRY
 from sensorcast.model import Reading
 from sensorcast.stream import SensorStream
@@ -56,7 +56,7 @@ class ClusterNode:
 
     def __init__(self, cluster: Cluster, name: str, *, echoes: bool, codec: BusCodec) -> None:
         self.cluster = cluster
-        self.stream = SensorStream()
+        self.stream = SensorStream(hold_back_s=hold_back_s(FLUSH_S), now_s=asyncio.get_running_loop().time)
         self.flushed: list[Reading] = []
         self.notices: list[tuple[str, str]] = []
         self.bus = cluster.air.bus(echoes=echoes)
@@ -81,8 +81,10 @@ class ClusterNode:
             self.relay.add_reading(each.organization_id, each)
 
     def flush(self) -> list[Reading]:
-        """Take what is buffered; give it."""
-        drained = [one for each in self.stream.drain().values() for unit in each.units.values() for one in unit]
+        """Take all that is buffered; give it."""
+        drained = [
+            one for each in self.stream.drain(last=True).values() for unit in each.units.values() for one in unit
+        ]
         self.flushed += drained
         return drained
 

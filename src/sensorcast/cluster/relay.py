@@ -31,6 +31,10 @@ BEATS: Final = "beats"
 BEAT_S: Final = 1.0
 FORWARDS_PER_FLUSH: Final = 4
 """Messages of an organization per flush interval: what one node takes in reaches a flush of another within 1.25."""
+SLACK_PER_FLUSH: Final = 0.15
+SLACK_MIN_S: Final = 0.1
+"""How long a message may be under way, and a gateway's delivery may differ from another's, without a late reading."""
+HOLD_BACK_MAX_PER_FLUSH: Final = 0.9
 CLOCK_SLACK_US: Final = 5_000_000
 """By how much the clocks of two nodes may differ."""
 FOLLOWED_S: Final = 2.0
@@ -43,6 +47,17 @@ _log = structlog.get_logger(__name__)
 def channel_of(organization_id: str) -> str:
     """The channel on which the readings of an organization pass."""
     return f"org:{organization_id}"
+
+
+def forward_s(flush_interval_s: float) -> float:
+    """How long a reading waits, at most, for the message to the other nodes."""
+    return min(flush_interval_s / FORWARDS_PER_FLUSH, BEAT_S)
+
+
+def hold_back_s(flush_interval_s: float) -> float:
+    """How long readings of a unit wait for those that other nodes took in at the same time; less than an interval."""
+    slack_s = max(flush_interval_s * SLACK_PER_FLUSH, SLACK_MIN_S)
+    return min(forward_s(flush_interval_s) + slack_s, flush_interval_s * HOLD_BACK_MAX_PER_FLUSH)
 
 
 class Relay:
@@ -75,7 +90,7 @@ class Relay:
         self._clock_s = clock_s
         self._on_degraded = on_degraded
         self._on_restored = on_restored
-        self._forward_s = min(flush_interval_s / FORWARDS_PER_FLUSH, BEAT_S)
+        self._forward_s = forward_s(flush_interval_s)
         self._numbering = Numbering()
         self._outgoing = Outgoing(
             bus, codec, self._numbering, origin=own.origin, epoch=own.since_us, max_bytes=queue_max_bytes
@@ -241,13 +256,13 @@ class Relay:
         elif verdict is Verdict.UNSURE:
             self._repairs.request(followed.organization_id)
         for reading in said.readings:
-            self._take(said.organization_id, reading)
+            self._take(said.organization_id, reading, said.origin)
 
-    def _take(self, organization_id: str, reading: Reading) -> None:
+    def _take(self, organization_id: str, reading: Reading, origin: str) -> None:
         """Hand a reading of another node to the stream; a failure there ends nothing else."""
         try:
             if reading not in self._brought:
-                self._sink.add_reading(organization_id, reading)
+                self._sink.add_reading(organization_id, reading, origin)
         except Exception as exc:
             STREAM_ERRORS.inc()
             _log.error("stream_failed", error=repr(exc), unit=reading.unit_id, organization=organization_id)

@@ -39,8 +39,8 @@ class Snapshots(Protocol):
 class Sink(Protocol):
     """The live side of this node; `stream.SensorStream` is one."""
 
-    def add_reading(self, organization_id: str, reading: Reading) -> None:
-        """Take a reading into the next flush, and as the latest one when it is."""
+    def add_reading(self, organization_id: str, reading: Reading, source: str | None = None) -> None:
+        """Take a reading into the next flush, and as the latest one when it is; `source` is the node it came from."""
         ...
 
     def warm(self, readings: Iterable[Reading]) -> None:

@@ -1,7 +1,7 @@
 """The live side of readings: the newest of each unit, and those waiting for the next flush.
 
 Reading order: `buffer` (what the next flush sends), `rates` (what waits for subscribers that want less), `latest` (what
-`get:latest` answers), `outgoing` (their JSON).
+`get:latest` answers), `sharing` (what waits for other nodes), `outgoing` (their JSON).
 Called by the pipeline (add_reading, with readings that are stored), the broadcaster (drain) and the doors (latest).
 The invariant: a reading is in one flush and no more, late or not, unless the buffer was full; late data never moves the
 latest reading back, and never delays what is on time: it waits in a buffer of its own and leaves in small portions.
@@ -9,7 +9,8 @@ latest reading back, and never delays what is on time: it waits in a buffer of i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from sensorcast.model import Reading
 from sensorcast.stream.buffer import OrganizationReadings, ReadingBuffer
 from sensorcast.stream.latest import LatestReadings
 from sensorcast.stream.rates import RatedReadings
+from sensorcast.stream.sharing import SharedUnits
 
 DEFAULT_CACHE_UNITS: Final = 200_000
 DEFAULT_BUFFER_READINGS: Final = 100_000
@@ -42,28 +44,37 @@ class SensorStream:
         *,
         buffer_max_readings: int = DEFAULT_BUFFER_READINGS,
         late_per_flush: int = DEFAULT_LATE_PER_FLUSH,
+        hold_back_s: float = 0.0,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`hold_back_s`: how long readings of a unit that several nodes take in wait for those of the others."""
         self._latest = LatestReadings(cache_units)
         self._buffer = ReadingBuffer(buffer_max_readings)
         self._late = ReadingBuffer(buffer_max_readings)
         self._late_per_flush = late_per_flush
+        self._shared = SharedUnits(hold_back_s, cache_units, now_s)
         self.rated = RatedReadings(buffer_max_readings)
         """Readings that wait for subscribers with a rate of their own."""
 
-    def add_reading(self, organization_id: str, reading: Reading) -> None:
+    def add_reading(self, organization_id: str, reading: Reading, source: str | None = None) -> None:
         """Take a stored reading into the next flush and, when it is the newest of its unit, as the latest one.
 
+        `source` is the node that took it in, None for this one.
         Raises `ValueError` when the reading belongs to another organization: a fault in the program.
         """
         if reading.organization_id != organization_id:
             raise ValueError("the reading belongs to another organization")
+        is_late = False
         before = self._latest.offer(reading)
         if before is None or reading.recorded_at_us >= before.recorded_at_us:
             self._buffer.add(reading, before)
         elif self._buffer.takes(reading):  # out of order, but in time: the batch will have it in its place
             self._buffer.add(reading)
         else:
+            is_late = True
             self._late.add(msgspec.structs.replace(reading, late=True))
+        if self._shared.units or source is not None:
+            self._shared.note(reading, source, is_known=before is not None, is_late=is_late)
 
     def warm(self, readings: Iterable[Reading]) -> None:
         """Take readings as latest ones without flushing them: the newest of each unit from the store, at the start."""
@@ -78,14 +89,17 @@ class SensorStream:
         """The newest readings of all units of one organization; costs only those."""
         return self._latest.of(organization_id)
 
-    def drain(self, *, keep: Collection[str] = (), all_late: bool = False) -> dict[str, OrganizationReadings]:
+    def drain(self, *, keep: Collection[str] = (), last: bool = False) -> dict[str, OrganizationReadings]:
         """Hand over what is buffered, by organization, and start afresh with no keys; those in `keep` stay.
 
-        Late readings come behind the units that are on time, and at most `late_per_flush` of them unless `all_late`,
-        so that a backfill of any size delays nobody; the rest waits for the next drains.
+        The newest readings of units that several nodes take in stay, too, for the next drain. Late readings come behind
+        the units that are on time, and at most `late_per_flush` of them, so that a backfill of any size delays nobody;
+        the rest waits for the next drains. The `last` drain leaves nothing.
         """
         drained = self._buffer.drain(keep=keep)
-        late_max = self._late.sizes(None)[0] if all_late else self._late_per_flush
+        if self._shared.units and not last:
+            self._shared.hold_back(drained, self._buffer)
+        late_max = self._late.sizes(None)[0] if last else self._late_per_flush
         for late in self._late.take_some(late_max, keep=keep):
             drained.setdefault(late.organization_id, OrganizationReadings(late.organization_id)).extend(late)
         return drained

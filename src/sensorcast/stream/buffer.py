@@ -73,6 +73,15 @@ class OrganizationReadings:
         self.count -= taken.count
         return taken
 
+    def cut(self, unit_id: str, from_us: int) -> list[Reading]:
+        """Take the readings of a unit out that were recorded at `from_us` or later, in order of arrival."""
+        readings = self.units.pop(unit_id, [])
+        left = [each for each in readings if each.recorded_at_us < from_us]
+        if left:
+            self.units[unit_id] = left
+        self.count -= len(readings) - len(left)
+        return [each for each in readings if each.recorded_at_us >= from_us]
+
     def keep(self, limit: int) -> None:
         """Keep at most `limit` readings: the newest of each unit, and where units outnumber them, the newest units."""
         share = max(1, fair_share(map(len, self.units.values()), limit))
@@ -138,6 +147,15 @@ class ReadingBuffer:
                 self._organizations[organization_id] = kept
                 self._count += kept.count
         return drained
+
+    def put_back(self, drained: OrganizationReadings, unit_id: str, from_us: int) -> list[Reading]:
+        """Take those readings of a unit back out of a drain that were recorded at `from_us` or later; give them."""
+        back = drained.cut(unit_id, from_us)
+        leaving = drained.units.get(unit_id)
+        before = max(leaving, key=lambda each: each.recorded_at_us) if leaving else drained.before.get(unit_id)
+        for reading in back:
+            self.add(reading, before)
+        return back
 
     def take(self, organization_id: str) -> OrganizationReadings | None:
         """Hand over everything of one organization; None when there is nothing."""
