@@ -13,6 +13,7 @@ import httpx
 
 from sensorcast.hub import DELIVERY_COST_BYTES
 from sensorcast.verify.socket import Socket
+from tests.support.node import NodeClient
 from tests.support.server import Organization, ServerProcess, reading
 
 RATE_BYTES_PER_S = 1_000_000
@@ -85,6 +86,37 @@ async def test_a_greedy_organization_is_slowed_and_the_others_are_on_time(
     assert len(received) <= used <= RATE_BYTES_PER_S * (1 + elapsed_s) + largest_bytes
     assert 0 < stats["modest"]["usage"]["outboundBytes"] < used
     assert stats["modest"]["usage"]["readings"] == len(delays)
+
+
+def test_each_share_of_an_organization_is_its_own_and_is_said_in_its_usage(
+    start_server: Callable[..., ServerProcess], browser_client: Callable[..., NodeClient]
+) -> None:
+    slow = {"organization_requests_per_s": 0.1, "organization_readings_per_s": 1.0}
+    most = {"organization_requests_burst": 10, "organization_readings_burst": 1, "ingest_max_readings": 20}
+    server = start_server(**slow, **most, organization_subscriptions=3, connections_per_organization=2)
+    greedy, modest = server.organization("greedy"), server.organization("modest")
+
+    clients = [browser_client(server.url, token=greedy.viewer_token).connected() for _ in range(2)]
+    refused = browser_client(server.url, token=greedy.viewer_token).wait_for("connect_error")
+    assert refused["data"]["code"] == "rate_limited"
+    subscribed = [clients[0].call("subscribe:unit", f"unit-{number}") for number in range(3)]
+    assert [each["ok"] for each in subscribed] == [True, False, False]  # two follow the organization already
+    assert greedy.post(*(reading(f"unit-{number}") for number in range(20))).status_code == 200
+    too_many_readings = greedy.post(*(reading(f"unit-{number}") for number in range(20)))
+    while (too_many_requests := greedy.get("units")).status_code == 200:
+        pass
+    for answer in (too_many_readings, too_many_requests):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limited")
+        assert int(answer.headers["Retry-After"]) >= 1
+
+    browser_client(server.url, token=modest.viewer_token).connected()
+    assert modest.post(reading()).status_code == 200
+    usage = modest.get("/api/stats", role="owner").json()["usage"]
+    assert {name: usage[name] for name in ("readings", "refused", "subscriptions")} == {
+        "readings": 1,
+        "refused": 0,
+        "subscriptions": 1,
+    }
 
 
 def flushes_of(received: str) -> list[list[dict[str, Any]]]:

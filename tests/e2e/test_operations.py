@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.support.server import reading
@@ -28,13 +30,20 @@ def test_stats_are_for_admins_and_owners(organization, role, status):
     assert organization.get("/api/stats", role=role).status_code == status
 
 
-def test_metrics_hold_no_id_from_outside(organization):
-    organization.post(reading("unit-of-the-metrics-test"))
+def test_metrics_hold_no_id_from_outside(organization, browser_client):
+    client = browser_client(organization.server.url, token=organization.token()).connected()
+    client.call("subscribe:unit", "unit-of-the-metrics-test")
+    sent = organization.post(reading("unit-of-the-metrics-test", deviceId="device-of-it", temperature=1))
+    client.wait_for_reading(sent.json()["readingIds"][0])
+    greeting = client.wait_for_event("connection:ack")["args"][0]
     answer = organization.server.http.get("/metrics")
     assert answer.status_code == 200
     assert "sensorcast_ingest_readings_total" in answer.text
-    assert organization.name not in answer.text
-    assert "unit-of-the-metrics-test" not in answer.text
+    from_outside = [organization.name, "unit-of-the-metrics-test", "device-of-it", greeting["socketId"]]
+    from_outside += [organization.key.split("_")[1], *sent.json()["readingIds"]]
+    assert [each for each in from_outside if each in answer.text] == []
+    users = {label[1] for label in re.finditer(r'="([^"]*)"', answer.text)}
+    assert "test" not in users  # the subject of every token here
 
 
 def test_each_flush_with_readings_writes_one_log_line(start_server):

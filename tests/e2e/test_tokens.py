@@ -109,6 +109,29 @@ def test_a_socket_ends_with_its_token_on_either_transport_unless_renewed(
     assert renewed.call("ping") > 0
 
 
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_who_is_no_member_any_more_hears_nothing_from_that_moment_on(
+    start_server: Callable[..., ServerProcess],
+    browser_client: Callable[..., NodeClient],
+    provider: Provider,
+    transport: str,
+) -> None:
+    server = start_server(jwt_jwks=provider.url, flush_interval_ms=100)
+    acme = server.organization("acme")
+    both, one = (signed("ES256", claims(*names), key_id="key of ES256") for names in (("acme", "globex"), ("globex",)))
+    leaving, staying = (
+        browser_client(server.url, token=both, auth={"organizationId": "acme"}, transports=[transport]).connected()
+        for _ in range(2)
+    )
+    leaving.emit("subscribe:unit", "unit-1")
+    answer = leaving.call("auth:refresh", {"token": one})
+    [reading_id] = acme.post(reading("unit-1")).json()["readingIds"]
+    staying.wait_for_reading(reading_id)
+    assert (answer["ok"], answer["error"]["code"]) == (False, "forbidden")
+    assert leaving.wait_for("disconnect")["reason"] == "io server disconnect"
+    assert leaving.readings() == []
+
+
 @pytest.mark.parametrize("name", ["token", "auth", "access_token", "X-API-Key", "key"])
 def test_a_credential_in_an_address_is_none_and_is_not_logged(
     organization: Organization, browser_client: Callable[..., NodeClient], name: str
