@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from sensorcast.cluster.node_adapter import open_adapter
 from sensorcast.cluster.relay import Relay, hold_back_s
 from sensorcast.cluster.worker import ALONE, Worker
 from sensorcast.errors import ConfigurationError
+from sensorcast.http_errors import HttpAnswer
 from sensorcast.ingest.http import IngestEndpoint
 from sensorcast.interop import NAMESPACE, NodeExchange
 from sensorcast.model import Identity
@@ -236,7 +238,23 @@ class Application:
         try:
             await self._door(path)(scope, receive, send)
         finally:
-            self._requests_under_way -= 1
+            self._request_ended()
+
+    def take_readings(self, fields: Mapping[bytes, bytes], body: bytes, answer: Callable[[HttpAnswer], None]) -> bool:
+        """Take a request to `INGEST_PATH` the short way; False when it has to be called instead."""
+        self._requests_under_way += 1
+        if self._ingest.take(fields, body, partial(self._answer_taken, answer)):
+            return True
+        self._request_ended()
+        return False
+
+    def _answer_taken(self, answer: Callable[[HttpAnswer], None], made: HttpAnswer) -> None:
+        self._request_ended()
+        answer(made)
+
+    def _request_ended(self) -> None:
+        self._requests_under_way -= 1
+        if not self._requests_under_way:
             self._idle.set()
 
     async def private(self, scope: Scope, receive: Receive, send: Send) -> None:

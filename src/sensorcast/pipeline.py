@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Final, Protocol
@@ -31,6 +31,7 @@ _NEARLY: Final = 7 / 8
 """How full the queue is when nothing more is even read: what was read by then still finds room."""
 
 Items = Sequence[Reading | InvalidReading]
+_id: Final = attrgetter("id")
 _recorded_at: Final = attrgetter("recorded_at_us")
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +59,10 @@ class Receipt(msgspec.Struct, frozen=True, rename="camel"):
     alerts_triggered: int
     duplicate_count: int
     rejected: list[Rejected]
+
+
+Answer = Callable[[Receipt | BaseException], None]
+"""What is to be done with the receipt, or with the error that stands in its place."""
 
 
 class Pipeline:
@@ -93,27 +98,43 @@ class Pipeline:
         is cancelled, what went to the store is finished all the same.
         """
         items = await self._prepare(organization_id, items)
+        appending = self._append(organization_id, items)
+        return _receipt(items, await asyncio.shield(appending))
+
+    def accept_known(self, organization_id: str, items: Items, answer: Answer) -> bool:
+        """As `accept`, without a task: calls `answer` later. False, and nothing done, when units must be looked up."""
+        self._refuse_beyond_queue(len(items))
+        prepared = self._registry.prepare_known(organization_id, items)
+        if prepared is None:
+            return False
+        self._append(organization_id, prepared, answer)
+        return True
+
+    def _append(
+        self, organization_id: str, items: Items, answer: Answer | None = None
+    ) -> asyncio.Future[list[Verdict]]:
         readings = [item for item in items if isinstance(item, Reading)]
         appending = asyncio.ensure_future(self._store.append(readings))
         self._in_flight[appending] = appending.get_loop().time()
         self._waiting_readings += len(readings)
         # Comes before whoever awaits the same, and needs nobody who does. (A task of its own for all of this was an
         # eighth of what a small request costs.)
-        appending.add_done_callback(partial(self._appended, organization_id, readings))
-        verdicts = await asyncio.shield(appending)
-        _REJECTED.inc(len(items) - len(readings))
-        return _receipt(items, verdicts)
+        appending.add_done_callback(partial(self._appended, organization_id, items, readings, answer))
+        return appending
 
     async def _prepare(self, organization_id: str, items: Items) -> Items:
         """Place the readings. Where their units must be looked up, they wait for the store like all others."""
-        waiting = self._waiting_readings
-        if waiting and waiting + len(items) > self._settings.queue_max_readings:
-            raise _full(f"{waiting} readings wait for it (setting queue_max_readings)")
+        self._refuse_beyond_queue(len(items))
         self._waiting_readings += len(items)
         try:
             return await self._registry.prepare(organization_id, items)
         finally:
             self._waiting_readings -= len(items)
+
+    def _refuse_beyond_queue(self, count: int) -> None:
+        waiting = self._waiting_readings
+        if waiting and waiting + count > self._settings.queue_max_readings:
+            raise _full(f"{waiting} readings wait for it (setting queue_max_readings)")
 
     async def drain(self) -> None:
         """Wait until everything accepted is stored and streamed; for a graceful stop."""
@@ -121,21 +142,35 @@ class Pipeline:
             await asyncio.wait(self._in_flight)
 
     def _appended(
-        self, organization_id: str, readings: Sequence[Reading], appending: asyncio.Future[list[Verdict]]
+        self,
+        organization_id: str,
+        items: Items,
+        readings: Sequence[Reading],
+        answer: Answer | None,
+        appending: asyncio.Future[list[Verdict]],
     ) -> None:
         del self._in_flight[appending]
         self._waiting_readings -= len(readings)
-        if appending.cancelled() or appending.exception() is not None:
-            return
-        verdicts = appending.result()
-        stored = [reading for reading, verdict in zip(readings, verdicts, strict=True) if verdict is Verdict.STORED]
+        error = asyncio.CancelledError() if appending.cancelled() else appending.exception()
+        if error is None:
+            verdicts = appending.result()
+            self._follow_up(organization_id, readings, verdicts)
+            _count(verdicts, len(items) - len(readings))
+        if answer is not None:
+            answer(_receipt(items, verdicts) if error is None else error)
+
+    def _follow_up(self, organization_id: str, readings: Sequence[Reading], verdicts: Sequence[Verdict]) -> None:
+        stored = readings
+        if verdicts.count(Verdict.STORED) < len(verdicts):
+            stored = [reading for reading, verdict in zip(readings, verdicts, strict=True) if verdict is Verdict.STORED]
         self._stream(organization_id, stored)
         self._registry.registered(organization_id, stored)
-        _count(verdicts)
 
     def _stream(self, organization_id: str, stored: Sequence[Reading]) -> None:
         """Hand readings to the sink; a failure there is ours to see and nobody else's to feel."""
-        for reading in sorted(stored, key=_recorded_at):  # so that nothing is late for its place in the request
+        for reading in (
+            sorted(stored, key=_recorded_at) if len(stored) > 1 else stored
+        ):  # so that nothing is late for its place in the request
             try:
                 self._sink.add_reading(organization_id, reading)
             except Exception as exc:
@@ -147,7 +182,13 @@ def _full(reason: str) -> Unavailable:
     return Unavailable(f"the store's queue is full: {reason}", hint="Slow down and try again.", retry_after_s=1)
 
 
-def _receipt(items: Sequence[Reading | InvalidReading], verdicts: Sequence[Verdict]) -> Receipt:
+def _receipt(items: Items, verdicts: Sequence[Verdict]) -> Receipt:
+    if verdicts.count(Verdict.STORED) == len(items):
+        return Receipt(True, len(items), list(map(_id, items)), 0, 0, [])
+    return _receipt_of_some(items, verdicts)
+
+
+def _receipt_of_some(items: Items, verdicts: Sequence[Verdict]) -> Receipt:
     reading_ids: list[str | None] = []
     rejected: list[Rejected] = []
     remaining = iter(verdicts)
@@ -173,9 +214,12 @@ _CONFLICT = InvalidReading(
 )
 
 
-def _count(verdicts: Sequence[Verdict]) -> None:
+def _count(verdicts: Sequence[Verdict], rejected: int) -> None:
     stored, duplicate = verdicts.count(Verdict.STORED), verdicts.count(Verdict.DUPLICATE)
-    _STORED.inc(stored)
+    if stored:
+        _STORED.inc(stored)
     if stored < len(verdicts):
         _DUPLICATE.inc(duplicate)
         _CONFLICTING.inc(len(verdicts) - stored - duplicate)
+    if rejected:
+        _REJECTED.inc(rejected)

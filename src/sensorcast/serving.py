@@ -22,7 +22,7 @@ import uvicorn
 import uvloop
 
 from sensorcast import logs
-from sensorcast.app import Application
+from sensorcast.app import INGEST_PATH, Application
 from sensorcast.cluster.worker import ALONE, Worker
 from sensorcast.errors import ConfigurationError
 from sensorcast.metrics import WORKER_STARTS
@@ -31,6 +31,7 @@ from sensorcast.transport.doorkeeper import Doorkeeper, doorkeeper_class
 from sensorcast.transport.handover import Handover
 from sensorcast.transport.http_guard import guarded_http_class
 from sensorcast.transport.limits import trusted_proxies
+from sensorcast.transport.short_way import ShortWay
 
 BACKLOG: Final = 4_096
 """Connections the kernel holds for us: a herd of dashboards coming back at once must not be refused by TCP."""
@@ -162,7 +163,12 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 application,
-                http=doorkeeper_class(settings, application.sockets.websocket_class, handover),
+                http=doorkeeper_class(
+                    settings,
+                    application.sockets.websocket_class,
+                    handover,
+                    ShortWay(INGEST_PATH, application.take_readings),
+                ),
                 ws=application.sockets.websocket_class,
                 lifespan="off",
                 log_config=None,

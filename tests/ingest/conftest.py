@@ -13,11 +13,17 @@ from tests.ingest.door import Door, OpenDoor
 
 
 @pytest.fixture
-async def open_door(tmp_path: Path) -> AsyncIterator[OpenDoor]:
+def short() -> bool:
+    """Whether requests go the short way where they may; a module may say that they do both."""
+    return False
+
+
+@pytest.fixture
+async def open_door(tmp_path: Path, short: bool) -> AsyncIterator[OpenDoor]:
     doors: list[Door] = []
 
     async def open_one(**settings: Any) -> Door:
-        door = Door(tmp_path / "readings.db", Settings(**{"store_busy_timeout_ms": 100} | settings))
+        door = Door(tmp_path / "readings.db", Settings(**{"store_busy_timeout_ms": 100} | settings), short=short)
         await door.open()
         doors.append(door)
         return door

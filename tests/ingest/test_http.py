@@ -20,6 +20,22 @@ from tests.ingest.door import GOOD, URL, Door, OpenDoor, body, error_of, item
 from tests.readings import T0_S, T0_US
 
 
+@pytest.fixture(params=[False, True], ids=["long way", "short way"])
+def short(request: pytest.FixtureRequest) -> bool:
+    """Every answer of the contract is the same on both ways."""
+    return bool(request.param)
+
+
+async def test_what_needs_nothing_to_be_waited_for_goes_the_short_way(door: Door, short: bool) -> None:
+    for number in range(2):
+        assert (await door.post(body(item(number)))).status_code == 200
+    await door.post(gzip.compress(GOOD), Content_Encoding="gzip")
+    await door.post(GOOD, X_API_Key=new_api_key("acme", "x", 1)[1])
+    await door.post(body(item(0)), X_API_Key="")
+    await door.post(b" " * 300_000)
+    assert door.short_way.taken == (2 if short else 0)
+
+
 async def test_readings_are_stored_and_answered(door: Door) -> None:
     response = await door.post(body(item(0), item(1, humidity=101), item(2)))
     answer = response.json()

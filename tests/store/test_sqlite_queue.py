@@ -61,11 +61,12 @@ async def test_other_changes_take_the_place_of_one_reading() -> None:
         queue.put(Change(lambda _: None, asyncio.Future()))
 
 
-async def test_a_group_is_all_that_waits() -> None:
+async def test_a_group_is_all_that_was_handed_over() -> None:
     queue = WriteQueue(Settings())
     jobs = [await job(1) for _ in range(3)]
-    for each in jobs:
-        queue.put(each)
+    assert [queue.put(each) for each in jobs] == [True, False, False]
+    assert queue.take_group(0.001) == ([], False)
+    queue.hand_over()
     assert queue.take_group(None) == (jobs, False)
     assert queue.take_group(0.001) == ([], False)
 

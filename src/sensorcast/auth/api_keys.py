@@ -86,19 +86,35 @@ class KeyRing:
         Raises `Unauthenticated`, `QuotaExceeded` when too much from there was wrong, or `Unavailable` when the store
         cannot answer.
         """
-        parts = _KEY_TEXT.match(text)
-        if parts is None or _checksum(parts[1], parts[2]) != parts[3]:
-            self._check_attempts(address)
-            raise self._refusal(address, "X-API-Key is not a key of this server")
-        kept = self._remembered(parts[1])
-        if kept is None or not _matches(kept, parts[2]):
+        recognized = self.recognize(text)
+        if recognized is not None:
             # What is known to be good goes on being served, however much its neighbours behind one address try.
-            self._check_attempts(address)
-            kept = await self._look_up(parts[1])
+            return recognized
+        self._check_attempts(address)
+        parts = _parts(text)
+        if parts is None:
+            raise self._refusal(address, "X-API-Key is not a key of this server")
+        key_id, secret = parts
+        found = await self._look_up(key_id)
         now_us = int(self._now_s() * 1_000_000)
-        if not _matches(kept, parts[2]) or kept is None or not _is_live(kept, now_us):
+        if not _matches(found, secret) or found is None or not _is_live(found, now_us):
             raise self._refusal(address, "X-API-Key is unknown, revoked or expired")
-        self._used[kept.key_id] = now_us
+        self._used[key_id] = now_us
+        return found
+
+    def recognize(self, text: str) -> ApiKey | None:
+        """Give the live key with this text when it is remembered. None says nothing: ask `identify`."""
+        parts = _parts(text)
+        if parts is None:
+            return None
+        key_id, secret = parts
+        kept = self._remembered(key_id)
+        if kept is None or not _matches(kept, secret):
+            return None
+        now_us = int(self._now_s() * 1_000_000)
+        if not _is_live(kept, now_us):
+            return None
+        self._used[key_id] = now_us
         return kept
 
     def forget(self, key_ids: Iterable[str]) -> None:
@@ -139,6 +155,15 @@ class KeyRing:
         if self._attempts is not None:
             self._attempts.failed(address)
         return Unauthenticated(message, hint=_KEY_HINT)
+
+
+def _parts(text: str) -> tuple[str, str] | None:
+    """Give the id and the secret in a key's text; None when it cannot be one."""
+    match = _KEY_TEXT.match(text)
+    if match is None:
+        return None
+    key_id, secret, checksum = match.groups()
+    return (key_id, secret) if _checksum(key_id, secret) == checksum else None
 
 
 def _owns(organization_id: str, key: ApiKey) -> bool:

@@ -3,14 +3,17 @@
 Owns the order of checks: method, key, rate, headers, body, content. The invariant: a request is answered with 200 only
 after the commit, everything else is answered in one place, and no body is kept beyond its limit. A body refused unread
 is discarded by the server below as it arrives, so the connection stays usable.
+
+There are two ways in: as ASGI application, for every request, and `take`, for a small one that arrived whole, with a
+key that is remembered: nothing has to be waited for before the commit, so it needs no task. Both go through the same
+checks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from functools import cache, lru_cache, partial
 from typing import Any, Final
 
@@ -34,7 +37,7 @@ from sensorcast.http_errors import HttpAnswer, error_answer, json_answer
 from sensorcast.metrics import INGEST_REQUESTS
 from sensorcast.model import ApiKey, Reading
 from sensorcast.model import Scope as KeyScope
-from sensorcast.pipeline import Pipeline
+from sensorcast.pipeline import Pipeline, Receipt
 from sensorcast.quotas import Quotas
 from sensorcast.rate import TokenBuckets
 from sensorcast.settings import Settings
@@ -50,6 +53,9 @@ _INFLATED_HERE_BYTES: Final = 32 * 1024
 
 _answered: Final = cache(lambda status: INGEST_REQUESTS.labels(str(status)))
 _log = structlog.get_logger(__name__)
+
+
+Answer = Callable[[HttpAnswer], None]
 
 
 class _ClientGone(Exception):
@@ -74,6 +80,8 @@ class IngestEndpoint:
         self._clock = clock
         self._quotas = quotas or Quotas(settings, clock)
         self._rates = TokenBuckets(settings.ingest_requests_per_s, settings.ingest_burst_requests)
+        self._waiting: set[asyncio.Task[Receipt]] = set()
+        """Taken, and waiting for units to be looked up."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -84,39 +92,86 @@ class IngestEndpoint:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 
+    def take(self, fields: Mapping[bytes, bytes], body: bytes, answer: Answer) -> bool:
+        """Take a POST that is here whole, and call `answer` now or later; False: nothing was done, it has to be called.
+
+        `fields` are the headers by lower-case name, none of which was repeated.
+        """
+        headers = _Headers(fields)
+        if b"content-encoding" in fields or len(body) > self._settings.ingest_body_max_bytes:
+            return False
+        key = None if not slices.is_small(body) else self._keys.recognize(headers.presented_key())
+        if key is None:
+            return False
+        answered = partial(self._answered, answer)
+        try:
+            self._take(key, headers, body, answered)
+        except Exception as exc:
+            answered(exc)
+        return True
+
+    def _take(self, key: ApiKey, headers: _Headers, body: bytes, answered: Callable[..., None]) -> None:
+        self._admit(key, headers)
+        organization_id = key.organization_id
+        items = self._decoded(body, organization_id, int(self._clock() * 1_000_000))
+        self._quotas.take_readings(organization_id, len(items))
+        if not self._pipeline.accept_known(organization_id, items, answered):
+            waiting = asyncio.ensure_future(self._pipeline.accept(organization_id, items))
+            self._waiting.add(waiting)
+            waiting.add_done_callback(partial(self._accepted, answered))
+
+    def _accepted(self, answered: Callable[..., None], waiting: asyncio.Task[Receipt]) -> None:
+        self._waiting.discard(waiting)
+        error = asyncio.CancelledError() if waiting.cancelled() else waiting.exception()
+        answered(waiting.result() if error is None else error)
+
+    def _answered(self, answer: Answer, outcome: Receipt | BaseException) -> None:
+        made = self._made(outcome)
+        _answered(made.status).inc()
+        answer(made)
+
     async def _answer(self, scope: Scope, receive: Receive) -> HttpAnswer:
         try:
-            return json_answer(200, await self._ingest(scope, receive))
+            return self._made(await self._ingest(scope, receive))
         except _ClientGone:
             raise
-        except MethodNotAllowed as exc:
-            answer = error_answer(exc)
-            answer.headers.append((b"allow", b"POST"))
-            return answer
-        except SensorcastError as exc:
-            return error_answer(exc)
         except Exception as exc:
-            _log.exception("ingest_failed")
-            return error_answer(exc)
+            return self._made(exc)
 
-    async def _ingest(self, scope: Scope, receive: Receive) -> bytes:
+    def _made(self, outcome: Receipt | BaseException) -> HttpAnswer:
+        """Give the answer with a receipt, or that of an error."""
+        if isinstance(outcome, Receipt):
+            return json_answer(200, _ENCODER.encode(outcome))
+        if not isinstance(outcome, SensorcastError):
+            _log.error("ingest_failed", exc_info=outcome)
+        answer = error_answer(outcome)
+        if isinstance(outcome, MethodNotAllowed):
+            answer.headers.append((b"allow", b"POST"))
+        return answer
+
+    async def _ingest(self, scope: Scope, receive: Receive) -> Receipt:
         if scope["method"] != "POST":
             raise MethodNotAllowed("readings are sent with POST")
-        headers = _Headers(scope["headers"])
+        headers = _Headers(_fields(scope["headers"]))
         key = await self._keys.identify(headers.api_key(), address=_address(scope))
-        if KeyScope.INGEST not in key.scopes:
-            raise Forbidden("this key may not send readings", hint="Make one with the scope ingest.")
-        self._check_rate(key)
-        self._quotas.take_request(key.organization_id)
-        inflate = headers.is_gzip()
-        self._pipeline.refuse_when_full()
+        inflate = self._admit(key, headers)
         body = await self._read(headers, receive)
         if inflate:
             body = await self._inflate(body)
         organization_id = key.organization_id
         items = await self._decode(body, organization_id)
         self._quotas.take_readings(organization_id, len(items))
-        return _ENCODER.encode(await self._pipeline.accept(organization_id, items))
+        return await self._pipeline.accept(organization_id, items)
+
+    def _admit(self, key: ApiKey, headers: _Headers) -> bool:
+        """Do every check that needs no body; tell whether the body is gzip."""
+        if KeyScope.INGEST not in key.scopes:
+            raise Forbidden("this key may not send readings", hint="Make one with the scope ingest.")
+        self._check_rate(key)
+        self._quotas.take_request(key.organization_id)
+        inflate = headers.is_gzip()
+        self._pipeline.refuse_when_full()
+        return inflate
 
     async def _inflate(self, body: bytes) -> bytes:
         if len(body) < _INFLATED_HERE_BYTES:
@@ -126,15 +181,18 @@ class IngestEndpoint:
     async def _decode(self, body: bytes, organization_id: str) -> list[Reading | InvalidReading]:
         """Decode a body, a large one in slices between which everything else on the loop gets its turn."""
         now_us = int(self._clock() * 1_000_000)
-        decode = partial(readings_json.decode, organization_id=organization_id, now_us=now_us, settings=self._settings)
         if slices.is_small(body):
-            return decode(body)
+            return self._decoded(body, organization_id, now_us)
+        decode = partial(self._decoded, organization_id=organization_id, now_us=now_us)
         items: list[Reading | InvalidReading] = []
         for part in await asyncio.to_thread(slices.split, body, self._settings):
             # What could not be split is wrong somewhere and may take long; a thread at least takes turns with the loop.
             items += decode(part) if slices.is_small(part) else await asyncio.to_thread(decode, part)
             await asyncio.sleep(0)
         return items
+
+    def _decoded(self, body: bytes, organization_id: str, now_us: int) -> list[Reading | InvalidReading]:
+        return readings_json.decode(body, organization_id=organization_id, now_us=now_us, settings=self._settings)
 
     def _check_rate(self, key: ApiKey) -> None:
         wait_s = self._rates.take(key.key_id, self._clock())
@@ -168,38 +226,44 @@ class IngestEndpoint:
 
 
 class _Headers:
-    """The request headers this endpoint looks at."""
+    """The request headers this endpoint looks at, of fields by lower-case name."""
 
-    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
-        self._values: defaultdict[bytes, list[bytes]] = defaultdict(list)
-        for name, value in pairs:
-            self._values[name].append(value)
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[bytes, bytes]) -> None:
+        self._fields = fields
 
     def api_key(self) -> str:
         """Give the one API key."""
-        values = self._all(b"x-api-key")
-        if len(values) != 1:
+        value = self._fields.get(b"x-api-key")
+        if value is None or b"," in value:
             raise Unauthenticated("send exactly one header X-API-Key", hint="X-API-Key: scast_...")
-        return values[0].decode("latin-1")
+        return value.decode("latin-1")
+
+    def presented_key(self) -> str:
+        """Give what may be an API key, or nothing."""
+        return self._fields.get(b"x-api-key", b"").decode("latin-1")
 
     def content_length(self) -> int:
         """Give the announced length of the body; 0 when none is announced (chunked)."""
-        values = self._all(b"content-length")
-        if not values:
+        value = self._fields.get(b"content-length")
+        if value is None:
             return 0
-        if len(values) > 1 or not values[0].isdigit() or len(values[0]) > 18:
+        if not value.isdigit() or len(value) > 18:
             raise MalformedRequest("Content-Length must be one number")
-        return int(values[0])
+        return int(value)
 
     def is_gzip(self) -> bool:
         """Check type and encoding of the body; tell whether it is gzip."""
-        return _is_gzip(self._joined(b"content-type"), self._joined(b"content-encoding"))
+        return _is_gzip(self._fields.get(b"content-type", b""), self._fields.get(b"content-encoding", b""))
 
-    def _joined(self, name: bytes) -> bytes:
-        return b",".join(self._all(name))
 
-    def _all(self, name: bytes) -> list[bytes]:
-        return self._values.get(name, [])
+def _fields(pairs: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+    """Give header fields by name. Repeated ones are joined with commas, which is what HTTP takes them for."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        return {name: b",".join(value for other, value in pairs if other == name) for name in fields}
+    return fields
 
 
 def _address(scope: Scope) -> str:

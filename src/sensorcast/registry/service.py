@@ -73,13 +73,22 @@ class Registry:
         Without auto-registration a reading of an unknown unit becomes an `InvalidReading`. Raises `Unavailable` when
         units not seen lately cannot be looked up.
         """
+        prepared = self.prepare_known(organization_id, items)
+        if prepared is not None:
+            return prepared
+        known = self._memory.of(organization_id, self._clock_s())
+        await self._look_up(organization_id, known, items)
+        return [_placed(item, known) if isinstance(item, Reading) else item for item in items]
+
+    def prepare_known(self, organization_id: str, items: Items) -> Items | None:
+        """As `prepare`, at once: None when a unit is to be looked up, or an item is no reading."""
         known = self._memory.of(organization_id, self._clock_s())
         try:
             if _NOWHERE.issuperset(map(known.sites.__getitem__, map(_unit_id, items))):
                 return items
-        except (KeyError, AttributeError):  # a unit to be looked up, or an item that is no reading
-            await self._look_up(organization_id, known, items)
-        return [_placed(item, known) if isinstance(item, Reading) else item for item in items]
+            return [_placed(item, known) for item in items]  # type: ignore[arg-type]  # an error of one ends here, too
+        except (KeyError, AttributeError):
+            return None
 
     def registered(self, organization_id: str, stored: Sequence[Reading]) -> None:
         """See to it that units and devices of readings that were stored are registered, or will be soon."""

@@ -51,16 +51,27 @@ Job = Append | Change
 
 
 class WriteQueue:
-    """`put` and `free` belong to the event loop, `take_group` to the writer's thread."""
+    """`take_group` belongs to the writer's thread, everything else to the event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._bounds = WriteBounds(settings)
+        self._gathered: list[Job] = []
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
 
-    def put(self, job: Job) -> None:
-        """Add work. Raises `Unavailable` when there is too much already."""
+    def put(self, job: Job) -> bool:
+        """Add work; tell whether it is the first since `hand_over`. Raises `Unavailable` when there is too much."""
         self._bounds.take(job.weight, job.bytes)
-        self._jobs.put(job)
+        self._gathered.append(job)
+        return len(self._gathered) == 1
+
+    def hand_over(self) -> None:
+        """Give the writer all that was put.
+
+        Once in a turn of the event loop: woken for the first request of many, the writer would commit it alone.
+        """
+        gathered, self._gathered = self._gathered, []
+        for job in gathered:
+            self._jobs.put(job)
 
     def free(self, job: Job) -> None:
         """Give back the place of work that is done."""
@@ -68,6 +79,7 @@ class WriteQueue:
 
     def end(self) -> None:
         """Say that nothing will follow."""
+        self.hand_over()
         self._jobs.put(_END)
 
     def take_group(self, timeout_s: float | None) -> tuple[list[Job], bool]:

@@ -90,7 +90,8 @@ class SqliteWriter:
     def _submit(self, job: Job) -> None:
         if self._closing:
             raise Unavailable("the store is closed", retry_after_s=5)
-        self._queue.put(job)
+        if self._queue.put(job):
+            self._loop.call_soon(self._queue.hand_over)
 
     def _deliver(self, outcomes: Sequence[Outcome]) -> None:
         """Answer everybody who still waits, and free their places in the queue."""

@@ -18,6 +18,7 @@ from sensorcast.settings import Settings
 from sensorcast.transport.census import Census, Network
 from sensorcast.transport.handover import Handover
 from sensorcast.transport.http_guard import GuardedHttpProtocol, guarded_http_class
+from sensorcast.transport.short_way import ShortWay
 from sensorcast.transport.websocket import WebSocketCarrier
 
 _END: Final = b"\r\n\r\n"
@@ -112,7 +113,10 @@ class Doorkeeper(asyncio.Protocol):
 
 
 def doorkeeper_class(
-    settings: Settings, websocket_class: type[WebSocketCarrier], handover: Handover | None = None
+    settings: Settings,
+    websocket_class: type[WebSocketCarrier],
+    handover: Handover | None = None,
+    short_way: ShortWay | None = None,
 ) -> type[Doorkeeper]:
     """Make the class to give to `uvicorn.Config(http=...)`, for these settings and the endpoints of that class."""
     census = Census(settings)
@@ -122,7 +126,7 @@ def doorkeeper_class(
         "settings": settings,
         "census": census,
         "handover": handover,
-        "http_class": guarded_http_class(settings, handover),
+        "http_class": guarded_http_class(settings, handover, short_way),
         "websocket_class": websocket_class,
         "openings": tuple(f"GET {path}?".encode() for path in websocket_class.endpoints),
     }

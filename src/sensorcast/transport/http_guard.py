@@ -4,19 +4,22 @@ Owns the limits on request heads (`header_max_bytes`, `header_max_count`, `heade
 (`body_timeout_s`) on top of uvicorn's HTTP protocol, which has none of its own. The invariant: a peer that drips,
 floods or never finishes a head or a body holds one socket for its timeout at most, and bytes of one head at most
 `header_max_bytes` plus one read. A request that arrives whole, as almost all do, costs no timer.
+A plain one that is alone on its connection may take the `short_way`, without uvicorn; in any doubt uvicorn gets the
+same bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from enum import Enum, auto
-from typing import ClassVar, Final
+from typing import ClassVar, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from sensorcast.settings import Settings
 from sensorcast.transport.census import Network
 from sensorcast.transport.handover import Handover
+from sensorcast.transport.short_way import ShortCycle, ShortWay
 from sensorcast.transport.websocket import WebSocketCarrier
 
 _TOO_LARGE: Final = "Request head too large (settings header_max_bytes, header_max_count)."
@@ -41,6 +44,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     settings: ClassVar[Settings]
     handover: ClassVar[Handover | None] = None
     """The way to the other workers; None when there are none."""
+    short_way: ClassVar[ShortWay | None] = None
     network: Network | None = None
     """Where the connection is counted, when the doorkeeper has let it in."""
 
@@ -66,6 +70,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self.short_way is not None and self._goes_short(self.short_way, data):
+            return
         self._body_bytes = 0
         super().data_received(data)
         if self.transport.is_closing():
@@ -78,6 +84,34 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self._read_bytes += len(data) - self._body_bytes
             if self._read_bytes > self.settings.header_max_bytes:
                 self._refuse_head()
+
+    def _goes_short(self, short_way: ShortWay, data: bytes) -> bool:
+        """Have a request answered the short way, if nothing else is under way and it is plain."""
+        before = self.cycle
+        if not ((before is None or before.response_complete) and self._is_between_requests()):
+            return False
+        request = short_way.request(data, self.settings)
+        if request is None:
+            return False
+        self._disarm()
+        self._unset_keepalive_if_required()
+        cycle = ShortCycle(self)
+        self.cycle = cast(RequestResponseCycle, cycle)  # before the answer, which may come at once
+        if not short_way.take(request.fields, request.body, cycle.answer):
+            self.cycle = before
+            return False
+        return True
+
+    def _is_between_requests(self) -> bool:
+        """Whether uvicorn has answered all, and its parser has nothing of a next request yet."""
+        parsed = self._stage is _Stage.NOTHING or (self._stage is _Stage.HEAD and self._read_bytes == 0)
+        return (
+            parsed
+            and not self.parser.should_upgrade()
+            and not self.pipeline
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -166,6 +200,9 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
 
-def guarded_http_class(settings: Settings, handover: Handover | None = None) -> type[GuardedHttpProtocol]:
+def guarded_http_class(
+    settings: Settings, handover: Handover | None = None, short_way: ShortWay | None = None
+) -> type[GuardedHttpProtocol]:
     """Make the class to give to `uvicorn.Config(http=...)` for these settings."""
-    return type("BoundHttpProtocol", (GuardedHttpProtocol,), {"settings": settings, "handover": handover})
+    bound = {"settings": settings, "handover": handover, "short_way": short_way}
+    return type("BoundHttpProtocol", (GuardedHttpProtocol,), bound)
