@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import secrets
 import time
+import tracemalloc
 
 import apsw
 import httpx
 import pytest
 
 from sensorcast.auth import KeyRing, new_api_key
+from sensorcast.ingest import http
 from sensorcast.ingest.http import IngestEndpoint
 from sensorcast.metrics import REGISTRY
 from sensorcast.pipeline import Pipeline
@@ -262,6 +265,33 @@ async def test_a_body_near_the_largest_never_holds_up_the_loop_for_long(door: Do
     # that passes does.
     assert longest_cpu_ms < 150
     assert longest_ms < 5_000
+
+
+async def test_many_large_bodies_at_once_are_unpacked_a_few_at_a_time(open_door: OpenDoor) -> None:
+    door = await open_door()
+    # Noise, for a body that compresses too well may not inflate to so much.
+    content = b'{"readings":["' + secrets.token_hex(400_000).encode() + b'"' + b" " * 7_000_000 + b"]}"
+    packed = gzip.compress(content, 1)
+    tracemalloc.start()
+    answers = await asyncio.gather(*(door.post(packed, Content_Encoding="gzip") for _ in range(40)))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert {answer.status_code for answer in answers} == {200}
+    assert peak_bytes < 40 * len(packed) + 16 * len(content)
+
+
+async def test_more_large_bodies_than_may_wait_are_refused(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_UNPACKED_WAITING_MAX", 3)
+    door = await open_door()
+    large = GOOD + b" " * 300_000
+    answers = await asyncio.gather(*(door.post(large) for _ in range(20)))
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert refused
+    assert "compressed or large requests" in error_of(refused[0])
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert (await door.post(large)).status_code == 200
 
 
 async def watch(gaps: list[tuple[float, float]]) -> None:

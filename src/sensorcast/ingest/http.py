@@ -30,6 +30,7 @@ from sensorcast.errors import (
     QuotaExceeded,
     SensorcastError,
     Unauthenticated,
+    Unavailable,
     UnsupportedMediaType,
 )
 from sensorcast.formats import gzip_body, readings_json, slices
@@ -50,6 +51,11 @@ _ENCODER: Final = msgspec.json.Encoder()
 _JSON: Final = b"application/json"
 _INFLATED_HERE_BYTES: Final = 32 * 1024
 """Compressed bytes below which a thread would cost more than inflating does: 2 ms at most."""
+
+_UNPACKED_AT_ONCE: Final = 4
+"""Bodies that are inflated or large, unpacked at the same time: some 30 MiB each where they are as large as may be."""
+_UNPACKED_WAITING_MAX: Final = 64
+"""Such bodies that wait or are unpacked; what comes on top is refused with 503, which `INGEST_REQUESTS` counts."""
 
 _answered: Final = cache(lambda status: INGEST_REQUESTS.labels(str(status)))
 _log = structlog.get_logger(__name__)
@@ -79,6 +85,8 @@ class IngestEndpoint:
         self._settings = settings
         self._clock = clock
         self._quotas = quotas or Quotas(settings, clock)
+        self._unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
+        self._unpacked = 0
         self._rates = TokenBuckets(settings.ingest_requests_per_s, settings.ingest_burst_requests)
         self._waiting: set[asyncio.Task[Receipt]] = set()
         """Taken, and waiting for units to be looked up."""
@@ -156,10 +164,8 @@ class IngestEndpoint:
         key = await self._keys.identify(headers.api_key(), address=_address(scope))
         inflate = self._admit(key, headers)
         body = await self._read(headers, receive)
-        if inflate:
-            body = await self._inflate(body)
         organization_id = key.organization_id
-        items = await self._decode(body, organization_id)
+        items = await self._unpack(body, organization_id, inflate)
         self._quotas.take_readings(organization_id, len(items))
         return await self._pipeline.accept(organization_id, items)
 
@@ -172,6 +178,23 @@ class IngestEndpoint:
         inflate = headers.is_gzip()
         self._pipeline.refuse_when_full()
         return inflate
+
+    async def _unpack(self, body: bytes, organization_id: str, inflate: bool) -> list[Reading | InvalidReading]:
+        """Inflate and decode a body. Only few may be much more than what came over the wire."""
+        if not inflate and slices.is_small(body):
+            return await self._decode(body, organization_id)
+        if self._unpacked >= _UNPACKED_WAITING_MAX:
+            raise Unavailable(
+                f"{_UNPACKED_WAITING_MAX} compressed or large requests are being read already",
+                hint="Slow down and try again.",
+                retry_after_s=1,
+            )
+        self._unpacked += 1
+        try:
+            async with self._unpacking:
+                return await self._decode(await self._inflate(body) if inflate else body, organization_id)
+        finally:
+            self._unpacked -= 1
 
     async def _inflate(self, body: bytes) -> bytes:
         if len(body) < _INFLATED_HERE_BYTES:
