@@ -158,6 +158,9 @@ async def test_a_node_that_ends_in_good_order_alarms_nobody(cluster: Cluster) ->
     one, two = await cluster.add(), await cluster.add()
     one.ingest(last := now(cluster))
     await one.relay.stop()
+    published = counted("published_messages")
+    await one.relay.stop()
+    assert counted("published_messages") == published
     await asyncio.sleep(8)
     assert len(two.relay.nodes()) == 1
     assert two.flush() == [last]

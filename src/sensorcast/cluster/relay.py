@@ -126,14 +126,15 @@ class Relay:
         self._tasks = [asyncio.create_task(each, name=name) for name, each in work.items()]
 
     async def stop(self) -> None:
-        """Send what is waiting, and leave."""
-        for task in self._tasks:
+        """Send what is waiting, and leave; harmless a second time."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._repairs.stop()
         await self._outgoing.publish(self._now_s)
-        self._send_beat(leaves=True)
+        if tasks:
+            self._send_beat(leaves=True)
         await self._bus.stop()
 
     def trouble(self) -> str | None:
