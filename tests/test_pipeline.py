@@ -131,6 +131,22 @@ async def test_a_failing_stream_changes_no_answer_and_no_neighbour(pipeline: Pip
     assert REGISTRY.get_sample_value("sensorcast_stream_errors_total") == failures + 1
 
 
+async def test_a_failing_registration_changes_no_answer(
+    pipeline: Pipeline, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no registration for you")
+
+    await registry.prepare("acme", series(1))
+    monkeypatch.setattr(registry, "registered", fail)
+    answered: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    assert pipeline.accept_known("acme", series(2), answered.set_result)
+    async with asyncio.timeout(30):
+        receipt = await answered
+    assert getattr(receipt, "inserted_count", receipt) == 2
+    assert (await pipeline.accept("acme", series(3))).inserted_count == 1
+
+
 async def test_a_request_is_streamed_in_order_of_time(pipeline: Pipeline, sink: Sink) -> None:
     receipt = await pipeline.accept("acme", series(5)[::-1])
     assert sink.streamed == series(5)

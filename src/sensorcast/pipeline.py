@@ -164,7 +164,10 @@ class Pipeline:
         if verdicts.count(Verdict.STORED) < len(verdicts):
             stored = [reading for reading, verdict in zip(readings, verdicts, strict=True) if verdict is Verdict.STORED]
         self._stream(organization_id, stored)
-        self._registry.registered(organization_id, stored)
+        try:
+            self._registry.registered(organization_id, stored)
+        except Exception:  # what is stored is answered, whatever goes wrong after it
+            _log.exception("registration_fault", organization=organization_id)
 
     def _stream(self, organization_id: str, stored: Sequence[Reading]) -> None:
         """Hand readings to the sink; a failure there is ours to see and nobody else's to feel."""
