@@ -180,15 +180,21 @@ rooms it belongs to. `readings` are sorted by `recordedAt`; a batch above `--bat
 
 A value that was not measured is `null`.
 
-### `stream:degraded` `{{since}}`
+### `stream:degraded` `{{since, reason}}`
 
-Sent once when a client does not read fast enough (`--outbound-soft-bytes`): from now on a batch that waits is replaced
-by a newer one of its unit. Answers to what the client asked are never left out.
+The live stream may have holes from `since` on. `reason` says why:
+
+- `"slow"`: this client does not read fast enough (`--outbound-soft-bytes`). From now on a batch that waits is replaced
+  by a newer one of its unit. Answers to what the client asked are never left out.
+- `"bus"`: this server cannot hear all others of its cluster. What they take in comes when it has caught up.
+
+A client must take a reason that it does not know.
 
 ### `stream:restored` `{{since, until}}`
 
-The client has caught up, and has the newest batch of every unit. What it missed in between is in the history from
-`since` to `until`. One that stays behind is cut instead, and reconnects.
+The client has the newest batch of every unit. What it missed in between is in the history from `since` to `until`. If
+the stream is still degraded for the other reason, another `stream:degraded` follows. A client that stays slow is cut
+instead, and reconnects.
 
 {rates_section()}
 ## From the client

@@ -61,6 +61,7 @@ class Watched:
         degraded = self.client.wait_for_event("stream:degraded")["args"][0]
         restored = self.client.wait_for_event("stream:restored", within_s=BACK_WITHIN_S)["args"][0]
         assert degraded["since"] == restored["since"] < restored["until"]
+        assert degraded["reason"] == "bus"
         stored = stored_latest(self.two)
         assert latest_of(self.client) == stored
         wait_until(lambda: shown(self.client) == stored, within_s=5, what="the dashboard shows what is stored")

@@ -301,7 +301,7 @@ async def test_a_client_that_does_not_keep_up_is_told_from_when_to_when(world: W
     world.live(2.0)
     peer.client.restored()
     assert peer.received == [
-        f'2["stream:degraded",{{"since":"{NOW_TEXT}"}}]',
+        f'2["stream:degraded",{{"since":"{NOW_TEXT}","reason":"slow"}}]',
         f'2["stream:restored",{{"since":"{NOW_TEXT}","until":"2026-11-18T11:06:42.250000Z"}}]',
     ]
 

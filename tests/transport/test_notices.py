@@ -18,7 +18,7 @@ from tests.transport.test_gateway import NOW_S, Tokens
 
 SINCE_US, UNTIL_US = 1_795_000_000_000_000, 1_795_000_005_000_000
 SINCE, UNTIL = time_text(SINCE_US), time_text(UNTIL_US)
-DEGRADED = f'2["stream:degraded",{{"since":"{SINCE}"}}]'
+DEGRADED = f'2["stream:degraded",{{"since":"{SINCE}","reason":"bus"}}]'
 RESTORED = f'2["stream:restored",{{"since":"{SINCE}","until":"{UNTIL}"}}]'
 
 

@@ -98,6 +98,7 @@ def test_a_client_that_stops_reading_is_conflated_told_once_and_has_the_newest_s
     assert client.names.count("stream:degraded") == client.names.count("stream:restored") == 1
     [degraded], [restored] = client.arguments("stream:degraded"), client.arguments("stream:restored")
     assert degraded["since"] == restored["since"] <= restored["until"]
+    assert degraded["reason"] == "slow"
     assert client.acks == list(range(20))
     assert rounds_by_unit(client) == {f"u{unit}": feed.last for unit in range(UNITS)}
     assert len(client.arguments(BATCH)) < feed.last * UNITS

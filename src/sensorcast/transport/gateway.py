@@ -24,7 +24,7 @@ from sensorcast.transport.admission import Admission, Authenticator
 from sensorcast.transport.following import follow, unfollow, wanted_rate
 from sensorcast.transport.membership import Membership
 from sensorcast.transport.namespace import ConnectRefused, Namespace
-from sensorcast.transport.notices import Notices
+from sensorcast.transport.notices import Notices, slow_notice
 from sensorcast.transport.server import SocketServer
 from sensorcast.transport.socket import Socket
 
@@ -127,7 +127,7 @@ class Gateway:
         """Tell a client, once, that from now on it gets only the newest batch of each unit."""
         membership: Membership = socket.data
         membership.slow_since = self._now_text()
-        socket.emit("stream:degraded", {"since": membership.slow_since})
+        socket.emit("stream:degraded", slow_notice(membership.slow_since))
 
     def _restored(self, socket: Socket) -> None:
         """Tell it that it has caught up: the newest batch of every unit was sent before this.

@@ -90,11 +90,16 @@ class Notices:
         if organization_id in restored:
             socket.emit_json("stream:restored", restored[organization_id])
             if membership.slow_since is not None:  # restored in this respect, and still slow
-                socket.emit("stream:degraded", {"since": membership.slow_since})
+                socket.emit("stream:degraded", slow_notice(membership.slow_since))
+
+
+def slow_notice(since: str) -> dict[str, str]:
+    """What a client is told that does not keep up; this node hears the others."""
+    return {"since": since, "reason": "slow"}
 
 
 def _degraded(since_us: int) -> bytes:
-    return strict_json.encode({"since": time_text(since_us)})
+    return strict_json.encode({"since": time_text(since_us), "reason": "bus"})
 
 
 def _restored_json(each: _Restored) -> bytes:

@@ -25,6 +25,9 @@ test("the connection is said in words, with the countdown and the age of the dat
   assert.equal(statusText({ state: "reconnecting", nextAtMs: 4_000 }, 500, 1_000), "Reconnecting in 3\u202fs");
   assert.equal(statusText({ state: "live" }, 500, 1_000, 46_000), "Live, access ends in 45\u202fs");
   assert.equal(statusText({ state: "offline" }, 500, 0), "No network");
+  assert.match(statusText({ state: "degraded", reason: "slow" }, 500, 0), /^Slow connection/);
+  assert.match(statusText({ state: "degraded", reason: "bus" }, 500, 0), /^Server is catching up/);
+  assert.equal(statusText({ state: "degraded", reason: "new" }, 500, 0), "Some values may be missing");
 });
 
 test("a schema that contains itself ends", () => {

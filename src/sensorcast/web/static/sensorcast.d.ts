@@ -56,9 +56,12 @@ export interface ServerToClientEvents {
   /** The token ends in a minute: answer with `auth:refresh`, or the connection ends with it. */
   "auth:expiring": (message: { exp: number }) => void;
   "sensor:readings:batch": (batch: SensorReadingsBatch) => void;
-  /** This client does not read fast enough: from now on it gets only the newest batch of each unit. */
-  "stream:degraded": (message: { since: string }) => void;
-  /** It has caught up; what it missed in between is in the history. */
+  /**
+   * From now on the stream may have holes. "slow": this client does not read fast enough and gets only the newest batch
+   * of each unit. "bus": the server cannot hear all others of its cluster. There may be more reasons one day.
+   */
+  "stream:degraded": (message: { since: string; reason: "slow" | "bus" }) => void;
+  /** It is whole again; what was missed in between is in the history. */
   "stream:restored": (message: { since: string; until: string }) => void;
 }
 

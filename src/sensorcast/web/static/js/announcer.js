@@ -4,20 +4,23 @@ import { setText } from "./dom.js";
 import { headingOf } from "./fleet_view.js";
 
 const HEALTH_EVERY_MS = 15_000;
-const SPOKEN = { live: "Connected", reconnecting: "Connection lost, reconnecting", offline: "No network", degraded: "Slow connection" };
+const SPOKEN = { live: "Connected", reconnecting: "Connection lost, reconnecting", offline: "No network" };
+const SPOKEN_REASONS = { slow: "Slow connection", bus: "Server is catching up" };
 
 export class Announcer {
   constructor(node) {
     this.node = node;
-    this.state = "off";
+    this.said = undefined;
     this.troubled = null;
     this.saidMs = 0;
   }
 
-  connection(state) {
-    if (state === this.state || state === "connecting") return;
-    this.state = state;
-    if (SPOKEN[state]) setText(this.node, SPOKEN[state]);
+  connection({ state, reason }) {
+    if (state === "connecting") return;
+    const words = state === "degraded" ? SPOKEN_REASONS[reason] ?? "Some values may be missing" : SPOKEN[state];
+    if (words === this.said) return;
+    this.said = words;
+    if (words) setText(this.node, words);
   }
 
   health(all, counts, nowMs) {

@@ -4,16 +4,18 @@ import { setText } from "./dom.js";
 import { age } from "./format.js";
 
 const SILENT_MS = 10_000; // a live connection without data for this long is said to be so
-const LABELS = { connecting: "Connecting", degraded: "Slow connection, newest values only", offline: "No network" };
+const LABELS = { connecting: "Connecting", offline: "No network" };
+const REASONS = { slow: "Slow connection, newest values only", bus: "Server is catching up, some values come later" };
 
 /** Give the words for a status; `endsAtMs` is when access ends, if that is soon. Pure. */
-export function statusText({ state, nextAtMs }, newestAgeMs, nowMs, endsAtMs = null) {
+export function statusText({ state, nextAtMs, reason }, newestAgeMs, nowMs, endsAtMs = null) {
   if (state === "live") {
     if (endsAtMs !== null && endsAtMs > nowMs) return `Live, access ends in ${age(endsAtMs - nowMs)}`;
     if (!Number.isFinite(newestAgeMs)) return "Live, no data yet";
     return newestAgeMs < SILENT_MS ? "Live" : `Live, newest data ${age(newestAgeMs)} old`;
   }
   if (state === "reconnecting") return `Reconnecting in ${age(Math.max(0, nextAtMs - nowMs))}`;
+  if (state === "degraded") return REASONS[reason] ?? "Some values may be missing";
   return LABELS[state] ?? "";
 }
 

@@ -11,7 +11,7 @@ const CREDENTIAL_CODES = new Set(["unauthenticated", "token_expired", "forbidden
 
 export class Live {
   /**
-   * `on` holds `status({state, nextAtMs})` with the states connecting, live, degraded, reconnecting and offline,
+   * `on` holds `status({state, nextAtMs, reason})` with the states connecting, live, degraded, reconnecting and offline,
    * `batch(unitId, readings)`, `latest(readings)` after each connect, `sites(readings)` when asked for them, `expiring(atMs)` before access ends, and `refused(message)`.
    */
   constructor({ token, organizationId, on, isOnline = () => navigator.onLine }) {
@@ -39,7 +39,7 @@ export class Live {
     socket.on("connect_error", (error) => this.lost(CREDENTIAL_CODES.has(error.data?.code) ? error.message : null));
     socket.on("sensor:readings:batch", ({ unitId, readings }) => this.on.batch(unitId, readings));
     socket.on("auth:expiring", ({ exp }) => this.on.expiring(exp * 1_000));
-    socket.on("stream:degraded", () => this.on.status({ state: "degraded" }));
+    socket.on("stream:degraded", ({ reason }) => this.on.status({ state: "degraded", reason }));
     socket.on("stream:restored", () => this.connected());
   }
 

@@ -148,7 +148,7 @@ class Session {
 function showStatus(status) {
   chip.show(status);
   chip.paint(session ? session.now() - session.fleet.newestMs : Number.POSITIVE_INFINITY);
-  announcer.connection(status.state);
+  announcer.connection(status);
 }
 
 /** Start with a token; one that cannot even be read is refused here. */

@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { el, setText } from "./dom.js";
-import { number } from "./format.js";
+import { moment, number } from "./format.js";
 import { mean, parsed, rate, total } from "./prometheus.js";
 
 const EVERY_MS = 2_000;
@@ -44,6 +44,7 @@ export class OperationsView {
     });
     this.usage = el("dl", { class: "facts-list" });
     this.node = el("dl", { class: "facts-list" });
+    this.nodes = el("dl", { class: "facts-list nodes" });
     this.charts = [];
     this.chartBox = el("div", { class: "charts" });
     this.problem = el("p", { class: "notice", hidden: true });
@@ -53,7 +54,7 @@ export class OperationsView {
       this.chartBox,
       el("div", { class: "below" },
         el("section", { class: "panel card" }, el("h2", { text: `Usage of ${this.api.organizationId}` }), this.usage),
-        el("section", { class: "panel card" }, el("h2", { text: "This node" }), this.node)));
+        el("section", { class: "panel card" }, el("h2", { text: "This node" }), this.node, el("h2", { text: "All nodes" }), this.nodes)));
   }
 
   mount() {
@@ -74,6 +75,7 @@ export class OperationsView {
       this.took({ atMs: Date.now(), samples: parsed(metrics) });
       this.showPairs(this.usage, usageOf(stats));
       this.showPairs(this.node, nodeOf(ready));
+      this.showPairs(this.nodes, nodesOf(stats, Date.now()));
       this.problem.hidden = true;
     } catch (error) {
       this.problem.hidden = false;
@@ -131,6 +133,11 @@ async function readiness() {
   const answers = await Promise.all(["/healthz", "/readyz"].map((address) => fetch(address)));
   const [health, ready] = await Promise.all(answers.map((answer) => answer.json()));
   return { ...health, ...ready };
+}
+
+/** Who is heard in the cluster, and since when each runs: its name is a text that anybody may have chosen. */
+function nodesOf({ nodes }, nowMs) {
+  return nodes.map(({ name, sinceS, self }) => [self ? `${name} (this one)` : name, `since ${moment(nowMs - sinceS * 1_000, nowMs)}`]);
 }
 
 function usageOf({ usage, ...stats }) {
