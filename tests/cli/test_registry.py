@@ -109,3 +109,20 @@ def test_a_site_with_units_stays(tmp_path: Path) -> None:
     run(tmp_path, "units", "set", "--org", "acme", "u-1", "--site", "pier")
     assert "units are registered at this site" in run(tmp_path, "sites", "remove", "--org", "acme", "pier").stderr
     assert shown(tmp_path, "sites", "pier")["siteId"] == "pier"
+
+
+def test_metadata_cannot_steer_the_terminal_that_shows_it(tmp_path: Path) -> None:
+    odd = {"a": "\x1b[2J\x9b2J\x7f\x85"}
+    assert run(tmp_path, "sites", "set", "--org", "acme", "x", "--metadata", json.dumps(odd)).exit_code == 0
+    for command in (("show", "--org", "acme", "x"), ("list", "--org", "acme", "--json")):
+        text = run(tmp_path, "sites", *command).stdout
+        assert text.rstrip("\n").isprintable()
+        assert json.loads(text)["metadata"] == odd
+
+
+def test_a_server_started_with_higher_bounds_is_met_with_the_same_option(tmp_path: Path) -> None:
+    low = ("--registry-sites-max", "1")
+    assert run(tmp_path, "sites", "set", "--org", "acme", "a", *low).exit_code == 0
+    refused = run(tmp_path, "sites", "set", "--org", "acme", "b", *low)
+    assert (refused.exit_code, "registry_sites_max" in refused.stderr) == (1, True)
+    assert run(tmp_path, "sites", "set", "--org", "acme", "b", "--registry-sites-max", "2").exit_code == 0

@@ -10,7 +10,7 @@ import click
 
 from sensorcast import app
 from sensorcast.cli.credentials import open_store
-from sensorcast.cli.options import load, with_settings
+from sensorcast.cli.options import REGISTRY_BOUNDS, load, with_settings
 from sensorcast.errors import ConfigurationError
 from sensorcast.settings import Settings
 from sensorcast.store.move import Moved, move
@@ -20,7 +20,7 @@ from sensorcast.store.sqlite_source import SqliteSource
 
 @click.command()
 @click.option("--from-sqlite", is_flag=True, help="Move everything from the SQLite database in --data to PostgreSQL.")
-@with_settings("data", "database_url")
+@with_settings("data", "database_url", *REGISTRY_BOUNDS)
 def migrate(from_sqlite: bool, **flags: Any) -> None:
     """Bring the database's schema up to date, as `serve` does on start. Move from SQLite to PostgreSQL.
 

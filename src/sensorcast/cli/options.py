@@ -94,4 +94,7 @@ def duration_s(_: click.Context, parameter: click.Parameter, value: str | None) 
     return int(found[1]) * _SECONDS[found[2]]
 
 
+REGISTRY_BOUNDS: Final = ("registry_sites_max", "registry_units_max", "registry_devices_max")
+"""Settings of commands that add to the registry: a server started with higher ones must not be refused by a lower."""
+
 organization_option = click.option("--org", required=True, callback=_organization, help="Organization.")

@@ -7,6 +7,7 @@ entry has the same commands, made from one table, and `set` changes what is give
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from msgspec import UNSET, UnsetType, structs
 
 from sensorcast import strict_json
 from sensorcast.cli.credentials import open_store
-from sensorcast.cli.options import load, organization_option, with_settings
+from sensorcast.cli.options import REGISTRY_BOUNDS, load, organization_option, with_settings
 from sensorcast.cli.registry_import import import_units
 from sensorcast.entries import check_entry
 from sensorcast.errors import ConfigurationError, InvalidRequest
@@ -29,6 +30,9 @@ from sensorcast.store import RegistryStore
 
 _PAGE: Final = 1_000
 _DEPTH: Final = 2
+_TERMINAL: Final = re.compile("[\x7f-\x9f]")
+"""Control characters that JSON does not escape, and by which metadata of a tenant could steer a terminal."""
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -115,7 +119,7 @@ def _set_command(kind: _Kind) -> click.Command:
     @click.command("set", help=f"Register a {kind.noun}, or change what is given of it.")
     @_named(kind)
     @click.option("--metadata", help='All of its metadata, as a JSON object like {"floor": 2}.')
-    @with_settings("data", "database_url")
+    @with_settings("data", "database_url", *REGISTRY_BOUNDS)
     def command(org: str, metadata: str | None, entry_id: str | None = None, **options: Any) -> None:
         changes: dict[str, Any] = {field: _value(field, options.pop(field)) for field in kind.fields}
         changes = {field: value for field, value in changes.items() if value is not UNSET}
@@ -231,7 +235,8 @@ def _json(entry: Entry) -> str:
     fields = structs.asdict(entry)
     created_at = format_time(fields.pop("created_at_us"))
     shown = {_camel(name): value for name, value in fields.items()} | {"createdAt": created_at}
-    return msgspec.json.encode(shown).decode()
+    text = msgspec.json.encode(shown).decode()
+    return _TERMINAL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _camel(name: str) -> str:

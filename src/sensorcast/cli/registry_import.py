@@ -16,7 +16,7 @@ import click
 from msgspec import structs
 
 from sensorcast.cli.credentials import open_store
-from sensorcast.cli.options import load, organization_option, with_settings
+from sensorcast.cli.options import REGISTRY_BOUNDS, load, organization_option, with_settings
 from sensorcast.entries import check_entry
 from sensorcast.errors import ConfigurationError, InvalidRequest
 from sensorcast.model import Site, Unit
@@ -35,7 +35,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 @organization_option
 @click.argument("file", type=click.File("r", encoding="utf-8-sig"))
 @click.option("--create-sites", is_flag=True, help="Register sites that are named and not registered yet.")
-@with_settings("data", "database_url")
+@with_settings("data", "database_url", *REGISTRY_BOUNDS)
 def import_units(org: str, file: TextIO, create_sites: bool, **flags: Any) -> None:
     """Register units from a CSV file ("-": standard input) with the columns unitId and any of name, siteId, area.
 
