@@ -180,22 +180,7 @@ rooms it belongs to. `readings` are sorted by `recordedAt`; a batch above `--bat
 
 A value that was not measured is `null`.
 
-### `stream:degraded` `{{since, reason}}`
-
-The live stream may have holes from `since` on. `reason` says why:
-
-- `"slow"`: this client does not read fast enough (`--outbound-soft-bytes`). From now on a batch that waits is replaced
-  by a newer one of its unit. Answers to what the client asked are never left out.
-- `"bus"`: this server cannot hear all others of its cluster. What they take in comes when it has caught up.
-
-A client must take a reason that it does not know.
-
-### `stream:restored` `{{since, until}}`
-
-The client has the newest batch of every unit. What it missed in between is in the history from `since` to `until`. If
-the stream is still degraded for the other reason, another `stream:degraded` follows. A client that stays slow is cut
-instead, and reconnects.
-
+{holes_section()}
 {rates_section()}
 ## From the client
 
@@ -220,6 +205,26 @@ def _nobody(settings: Settings) -> Authenticator:
         attempts=attempts,
         revocations=Revocations(),
     )
+
+
+def holes_section() -> str:
+    """What a client is told of its own stream."""
+    return """### `stream:degraded` `{since, reason}`
+
+The live stream may have holes from `since` on. `reason` says why:
+
+- `"slow"`: this client does not read fast enough (`--outbound-soft-bytes`). From now on a batch that waits is replaced
+  by a newer one of its unit. Answers to what the client asked are never left out.
+- `"bus"`: this server cannot hear all others of its cluster. What they take in comes when it has caught up.
+
+A client must take a reason that it does not know.
+
+### `stream:restored` `{since, until}`
+
+The client has the newest batch of every unit. What it missed in between is in the history from `since` to `until`. If
+the stream is still degraded for the other reason, another `stream:degraded` follows. A client that stays slow is cut
+instead, and reconnects.
+"""
 
 
 def rates_section() -> str:
