@@ -48,7 +48,7 @@ def _check_id(field: str, text: str | None, *, optional: bool = False) -> None:
 
 
 def _check_text(field: str, text: str) -> None:
-    if not _is_line(text):
+    if not is_line(text):
         raise InvalidRequest(f"{field} must be at most {NAME_MAX_CHARACTERS} characters without control characters")
 
 
@@ -56,7 +56,7 @@ def _check_metadata(metadata: Metadata) -> None:
     if len(metadata) > METADATA_MAX_ENTRIES:
         raise InvalidRequest(f"metadata has {len(metadata)} entries; the most is {METADATA_MAX_ENTRIES}")
     for name, value in metadata.items():
-        if not name or not _is_line(name):
+        if not name or not is_line(name):
             raise InvalidRequest(
                 f"names in metadata must be 1-{NAME_MAX_CHARACTERS} characters without control characters"
             )
@@ -70,7 +70,8 @@ def _check_metadata(metadata: Metadata) -> None:
         raise InvalidRequest(f"metadata takes {size_bytes} bytes as JSON; the most is {METADATA_MAX_BYTES}")
 
 
-def _is_line(text: str) -> bool:
+def is_line(text: str) -> bool:
+    """Tell whether a text is short, and nothing in it breaks a line or steers a terminal."""
     if len(text) > NAME_MAX_CHARACTERS:
         return False
     return (text.isascii() and text.isprintable()) or not any(

@@ -97,6 +97,7 @@ async def test_only_an_owner_revokes_everything(door: Door) -> None:
         {"kind": "user"},
         {"kind": "organization", "subject": "x"},
         {"kind": "user", "subject": "x" * 257},
+        {"kind": "user", "subject": "a\0b"},
         {"kind": "user", "subject": "x", "more": 1},
         {"kind": ["user"], "subject": "x"},
         {},
@@ -112,7 +113,12 @@ async def test_what_is_no_revocation_is_refused(door: Door, body: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{"scopes": []}, {"scopes": ["root"]}, {"expiresInDays": 0}, {"expiresInDays": 1.5}, {"name": 5}], ids=str
+    "body",
+    [
+        *({"scopes": []}, {"scopes": ["root"]}, {"expiresInDays": 0}, {"expiresInDays": 1.5}, {"name": 5}),
+        *({"name": "a\0b"}, {"name": "\x1b[2J"}, {"name": "two\nlines"}, {"name": "\x9b2J"}),
+    ],
+    ids=str,
 )
 async def test_what_is_no_key_is_refused(door: Door, body: Any) -> None:
     assert (await ask(door, "POST", KEYS, body)).status_code == 422

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from sensorcast.auth import new_api_key
 from sensorcast.auth.roles import Permission, check
+from sensorcast.entries import is_line
 from sensorcast.errors import InvalidRequest, NotFound
 from sensorcast.model import ApiKey, Revocation, RevocationKind, Scope, format_time
 from sensorcast.store import KeyStore, RevocationStore
@@ -125,6 +126,8 @@ class Credentials:
         """Make a key and answer its text."""
         identity = await self._access.member(request, Permission.MANAGE_KEYS)
         wanted = await bodies.read(request, NewKey)
+        if not is_line(wanted.name):  # an operator sees it in a terminal
+            raise InvalidRequest("name must be without control characters")
         now_us = self._now_us()
         days = wanted.expires_in_days
         expires_at_us = None if days is None else now_us + days * 86_400_000_000
@@ -157,6 +160,8 @@ class Credentials:
         kind = RevocationKind(wanted.kind)
         if kind is RevocationKind.ORGANIZATION:
             check(identity, Permission.REVOKE_ALL)
+        if "\0" in wanted.subject:  # which not every store can hold
+            raise InvalidRequest("subject must be without NUL")
         if (kind is RevocationKind.ORGANIZATION) is bool(wanted.subject):
             raise InvalidRequest("subject is a jti or a sub, and left out for the whole organization")
         revocation = Revocation(
