@@ -47,13 +47,15 @@ class Quotas:
     def take_request(self, organization_id: str) -> None:
         """Count one HTTP request. Raises `QuotaExceeded`."""
         wait_s = self._requests.take(organization_id, self._clock_s())
-        self._refuse_after(organization_id, wait_s, "requests", "organization_requests_per_s")
+        if wait_s > 0:
+            self._refuse_after(organization_id, wait_s, "requests", "organization_requests_per_s")
         self._used(organization_id).requests += 1
 
     def take_readings(self, organization_id: str, count: int) -> None:
         """Count readings about to be stored. Raises `QuotaExceeded` for all of them."""
         wait_s = self._readings.take(organization_id, self._clock_s(), count)
-        self._refuse_after(organization_id, wait_s, "readings", "organization_readings_per_s")
+        if wait_s > 0:
+            self._refuse_after(organization_id, wait_s, "readings", "organization_readings_per_s")
         self._used(organization_id).readings += count
 
     def check_subscription(self, organization_id: str) -> None:
@@ -91,15 +93,15 @@ class Quotas:
         return msgspec.structs.replace(used, subscriptions=self._subscriptions.get(organization_id, 0))
 
     def _used(self, organization_id: str) -> Usage:
-        used = self._usage.pop(organization_id, None) or Usage()
-        self._usage[organization_id] = used
-        if len(self._usage) > BUCKETS_MAX:
-            del self._usage[next(iter(self._usage))]
+        used = self._usage.pop(organization_id, None)
+        if used is None:
+            used = Usage()
+            if len(self._usage) >= BUCKETS_MAX:
+                del self._usage[next(iter(self._usage))]
+        self._usage[organization_id] = used  # the first is the longest silent
         return used
 
     def _refuse_after(self, organization_id: str, wait_s: float, what: str, setting: str) -> None:
-        if wait_s <= 0:
-            return
         self._used(organization_id).refused += 1
         QUOTA_REFUSALS.labels(what).inc()
         raise QuotaExceeded(

@@ -25,22 +25,26 @@ class TokenBucket:
 
     def take(self, now_s: float, tokens: float = 1.0) -> float:
         """Take tokens and give 0.0; when there are too few take none and give the seconds until there are enough."""
-        wait_s = self.wait_s(now_s, tokens)
-        if wait_s == 0:
-            self._tokens -= tokens
-        return wait_s
+        if self._refilled(now_s) < tokens:
+            return (tokens - self._tokens) / self._rate_per_s
+        self._tokens -= tokens
+        return 0.0
 
     def spend(self, now_s: float, tokens: float) -> None:
         """Take tokens, also more than there are; `wait_s(now_s, 0.0)` then tells when the debt is paid."""
-        self.wait_s(now_s)
-        self._tokens -= tokens
+        self._tokens = self._refilled(now_s) - tokens
 
     def wait_s(self, now_s: float, tokens: float = 1.0) -> float:
         """Give the seconds until there are that many tokens, and take none; 0.0 when they are there."""
-        elapsed_s = max(0.0, now_s - self._updated_s)
+        return 0.0 if self._refilled(now_s) >= tokens else (tokens - self._tokens) / self._rate_per_s
+
+    def _refilled(self, now_s: float) -> float:
+        elapsed_s = now_s - self._updated_s
         self._updated_s = now_s
-        self._tokens = min(self._burst, self._tokens + elapsed_s * self._rate_per_s)
-        return 0.0 if self._tokens >= tokens else (tokens - self._tokens) / self._rate_per_s
+        if elapsed_s > 0 and self._tokens < self._burst:
+            filled = self._tokens + elapsed_s * self._rate_per_s
+            self._tokens = filled if filled < self._burst else self._burst
+        return self._tokens
 
 
 class TokenBuckets:

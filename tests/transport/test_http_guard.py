@@ -115,9 +115,9 @@ async def test_dripping_bytes_win_no_time(port: int) -> None:
         dripping.cancel()
 
 
-async def drip(wire: Wire) -> None:
+async def drip(wire: Wire, each: bytes = b"x") -> None:
     while True:
-        await wire.send(b"x")
+        await wire.send(each)
         await asyncio.sleep(0.02)
 
 
@@ -190,6 +190,18 @@ async def test_a_refused_request_whose_body_comes_keeps_its_connection(monkeypat
             await wire.send(b"x" * 99)
             await asyncio.sleep(0.1)
         assert not wire.ended
+
+
+async def test_line_breaks_instead_of_the_next_request_end_a_connection(port: int) -> None:
+    async with connection(port) as wire:
+        await wire.send(GET + b"\r\n")
+        assert await wire.take_through(b"0 bytes\n")
+        started_s = time.monotonic()
+        await wire.send(b"\r\n")
+        dripping = asyncio.create_task(drip(wire, b"\r\n"))
+        assert await wire.take_all() == b""
+        assert time.monotonic() - started_s < 3
+        dripping.cancel()
 
 
 async def test_a_kept_connection_is_not_ended_by_the_time_of_the_request_before(port: int) -> None:

@@ -25,7 +25,8 @@ _METRIC_BYTES: Final = 150
 
 def memory_bytes(readings: Sequence[Reading]) -> int:
     """Give what readings take in memory, roughly."""
-    return sum(READING_BYTES + _METRIC_BYTES * len(reading.metrics or ()) for reading in readings)
+    metrics = sum([len(reading.metrics) for reading in readings if reading.metrics])
+    return READING_BYTES * len(readings) + _METRIC_BYTES * metrics
 
 
 class WriteBounds:

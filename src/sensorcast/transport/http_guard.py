@@ -84,6 +84,9 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self._read_bytes += len(data) - self._body_bytes
             if self._read_bytes > self.settings.header_max_bytes:
                 self._refuse_head()
+        elif self.cycle is not None and self.cycle.response_complete and self.timeout_keep_alive_task is None:
+            # Line breaks before a request that has not begun: they have stopped uvicorn's timeout.
+            self._arm(self.settings.header_timeout_s)
 
     def _goes_short(self, short_way: ShortWay, data: bytes) -> bool:
         """Have a request answered the short way, if nothing else is under way and it is plain."""

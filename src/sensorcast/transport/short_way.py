@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -112,7 +113,12 @@ class ShortCycle:
 
 
 def _written(answer: HttpAnswer, default_headers: list[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
-    lines = [b"%b: %b\r\n" % pair for pair in default_headers + answer.headers]
+    lines = [*map(_line, default_headers), *map(_line, answer.headers)]
     if not keep_alive:
         lines.append(b"connection: close\r\n")
     return b"".join((STATUS_LINE[answer.status], *lines, b"\r\n", answer.body))
+
+
+@lru_cache(maxsize=512)  # the same headers again and again, but for lengths
+def _line(pair: tuple[bytes, bytes]) -> bytes:
+    return b"%b: %b\r\n" % pair
