@@ -76,7 +76,7 @@ def test_an_organization_is_told_of_the_fault_and_of_its_end_after_a_flush_and_n
         await passed(0.2)
         assert ours.received == [DEGRADED]
         world.gateway.notices.restored("acme", UNTIL_US)
-        await passed(0.8)
+        await passed(1.8)
         assert ours.received == []
         await passed(0.5)
         assert ours.received == [RESTORED]
@@ -93,7 +93,7 @@ def test_who_comes_in_the_midst_of_it_is_told_at_once() -> None:
         peer = IoPeer(world.server, '0{"token":"acme"}')
         assert peer.received[-1] == DEGRADED
         world.gateway.notices.restored("acme", UNTIL_US)
-        await passed(2)
+        await passed(3)
         assert peer.received == [RESTORED]
         assert world.joined().received == []
 
@@ -148,7 +148,7 @@ def test_who_is_slow_as_well_is_left_with_the_truth() -> None:
         world.gateway.notices.degraded("acme", SINCE_US)
         await passed(1)
         world.gateway.notices.restored("acme", UNTIL_US)
-        await passed(2)
+        await passed(3)
         assert peer.received == [DEGRADED, RESTORED, slow]
         world.gateway.notices.degraded("acme", SINCE_US)
         await passed(1)

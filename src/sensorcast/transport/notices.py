@@ -1,7 +1,7 @@
 """`stream:degraded` and `stream:restored` for whole organizations: when this node cannot hear what others take in.
 
 Owns what their sockets were told. The invariants: each `stream:degraded` is followed by one `stream:restored` with the
-same `since`, and that comes only after a flush has carried what was repaired; what is told to many costs one look at
+same `since`, and that comes only after flushes have carried what was repaired; what is told to many costs one look at
 each socket, however many organizations it is about.
 """
 
@@ -18,6 +18,8 @@ from sensorcast.transport.socket import Socket
 
 TOGETHER_S: Final = 0.1
 """Time in which notices wait for each other: a node that is cut off has one for every organization."""
+FLUSHES_AFTER_REPAIR: Final = 2
+"""The readings of a unit that comes in at several nodes may stay for the second flush."""
 
 
 class _Restored(NamedTuple):
@@ -27,11 +29,11 @@ class _Restored(NamedTuple):
 
 
 class Notices:
-    """Tells the sockets of a namespace. A repair is told once `flush_interval_s` has passed."""
+    """Tells the sockets of a namespace. A repair is told once the flushes that carry it are over."""
 
     def __init__(self, namespace: Namespace, flush_interval_s: float) -> None:
         self._namespace = namespace
-        self._after_repair_s = flush_interval_s
+        self._after_repair_s = FLUSHES_AFTER_REPAIR * flush_interval_s
         self._since_us: dict[str, int] = {}
         self._degraded: set[str] = set()
         self._restored: dict[str, _Restored] = {}
