@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.auth.jwk import PRIVATE, key_set, public_jwk, signed
 from tests.support.node import NodeClient
@@ -22,7 +29,7 @@ TTL_S = 5.0
 class Provider:
     """An identity provider: its key set over HTTP, and how often that was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.asked = 0
         self.body = key_set(*(public_jwk(algorithm, f"key of {algorithm}") for algorithm in PRIVATE))
         provider = self
@@ -39,9 +46,12 @@ class Provider:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/keys"
+        scheme, port = "http" if tls is None else "https", self._server.server_address[1]
+        self.url = f"{scheme}://localhost:{port}/keys"
 
     def close(self) -> None:
         """Be away from now on."""
@@ -82,6 +92,42 @@ def test_tokens_of_an_identity_provider_are_taken_and_it_is_not_hammered(
     assert provider.asked <= 2  # at the start, and again should that be 30 s ago
     provider.close()
     assert units(server, "acme", signed("ES256", claims("acme"), key_id="key of ES256")) == 200
+
+
+def certificate_for_localhost(folder: Path) -> Path:
+    """Write a certificate that has signed itself, and its key, into one file."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = folder / "certificate.pem"
+    path.write_bytes(certificate.public_bytes(Encoding.PEM) + secret)
+    return path
+
+
+@pytest.mark.parametrize("is_trusted", [True, False], ids=["trusted", "untrusted"])
+def test_over_https_only_a_provider_with_a_trusted_certificate_is_believed(
+    start_server: Callable[..., ServerProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_trusted: bool
+) -> None:
+    certificate = certificate_for_localhost(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    provider = Provider(tls)
+    try:
+        server = start_server(jwt_jwks=provider.url)
+        token = signed("ES256", claims("acme"), key_id="key of ES256")
+        assert units(server, "acme", token) == (200 if is_trusted else 401)
+    finally:
+        provider.close()
 
 
 def test_a_provider_that_the_network_could_pretend_to_be_stops_the_start(tmp_path: Path) -> None:
