@@ -15,6 +15,7 @@ from sensorcast.broadcaster import SensorStreamService
 from sensorcast.cluster.relay import forward_s, hold_back_s
 from sensorcast.hub import Hub
 from sensorcast.model import Room
+from sensorcast.stream.rates import Mode, Rate, in_use_room
 from tests.broadcasting import Dashboard, service_of
 from tests.support.cluster import FLUSH_S, Cluster, ClusterNode, in_virtual_time, now
 
@@ -25,7 +26,7 @@ DELIVERY_MS = 100
 
 
 class Clients:
-    """Those of one node: one that follows the organization and one for each unit."""
+    """Those of one node: two that follow the organization, at the full and at half the rate, and one for each unit."""
 
     def __init__(self, node: ClusterNode) -> None:
         self.node = node
@@ -34,7 +35,9 @@ class Clients:
         self.noted = 0
         hub = Hub()
         owner = now(node.cluster)
-        self.everything = Dashboard(hub, Room.organization(owner), then=self._note)
+        room, half = Room.organization(owner), Rate(2, Mode.ALL)
+        self.everything = Dashboard(hub, room, then=self._note)
+        self.at_half_rate = Dashboard(hub, half.room(room), in_use_room(half, room))
         self.units = [Dashboard(hub, Room.unit(owner, each)) for each in UNITS]
         self.service: SensorStreamService = service_of(hub, flush_interval_s=FLUSH_S, stream=node.stream)
 
@@ -53,7 +56,8 @@ class Clients:
 
     def assert_once_and_in_order(self, sent: dict[str, list[str]]) -> None:
         """Each of them got each reading once, oldest first, and none is called late."""
-        for client, units in ((self.everything, UNITS), *zip(self.units, [(each,) for each in UNITS], strict=True)):
+        single = zip(self.units, [(each,) for each in UNITS], strict=True)
+        for client, units in ((self.everything, UNITS), (self.at_half_rate, UNITS), *single):
             for unit_id in units:
                 batches = [each for each in client.batches if each["unitId"] == unit_id]
                 readings = [one for each in batches for one in each["readings"]]
@@ -87,7 +91,7 @@ async def send(cluster: Cluster, nodes: list[Clients], steps: list[Step], sent: 
         each = now(cluster, unit_id)
         sent[unit_id].append(each.id)
         loop.call_later(delivery_ms / 1_000, nodes[number % len(nodes)].ingest, each)
-    await asyncio.sleep(4)
+    await asyncio.sleep(6)
 
 
 Step = tuple[str, int, int]
