@@ -20,6 +20,12 @@ from tests.broadcasting import NOW_US, Dashboard, service_of
 from tests.stream.readings import reading
 
 
+@pytest.fixture(autouse=True)
+def turns_end_by_bytes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, nobody loses a turn to the time that passes."""
+    monkeypatch.setattr(broadcaster, "SLICE_S", 60.0)
+
+
 async def test_a_flush_sends_one_batch_per_unit_to_the_organization_room() -> None:
     hub = Hub()
     dashboard, service = Dashboard(hub, "org:a"), service_of(hub)
@@ -72,7 +78,10 @@ async def test_small_organizations_go_first() -> None:
     assert order == ["small", "big"]
 
 
-async def test_a_large_flush_gives_the_loop_turns_and_goes_out_in_bounded_bundles() -> None:
+async def test_a_large_flush_gives_the_loop_turns_and_goes_out_in_bounded_bundles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(broadcaster, "SLICE_S", 0.005)
     hub = Hub()
     dashboard, service = Dashboard(hub, "org:a"), service_of(hub, batch_max_bytes=16_384)
     for number in range(2_000):
@@ -237,8 +246,7 @@ async def test_ten_thousand_units_of_one_organization_delay_fifty_small_ones_by_
     assert marks.seen.count("big") > 5
 
 
-async def test_two_large_organizations_alternate_slice_by_slice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broadcaster, "SLICE_S", 60.0)  # turns end by bytes alone, however busy the machine is
+async def test_two_large_organizations_alternate_slice_by_slice() -> None:
     hub = Hub()
     marks, service = _Marks(hub), service_of(hub, batch_max_bytes=4_096)
     for org in "ab":
