@@ -86,9 +86,9 @@ def reading_id(organization_id: str, unit_id: str, device_id: str | None, record
     device's hash can be kept.
     """
     millis, micros = divmod(recorded_at_us, 1_000)
+    digest = _device_digest(organization_id, unit_id, device_id)
     # Masked, because `recorded_at` may be before 1970 in an import with a wide window.
-    time = f"{millis & 0xFFFF_FFFF_FFFF:012x}"
-    return f"{time[:8]}-{time[8:]}-8{micros:03x}-{_device_digest(organization_id, unit_id, device_id)}"
+    return f"{millis >> 16 & 0xFFFF_FFFF:08x}-{millis & 0xFFFF:04x}-8{micros:03x}-{digest}"
 
 
 @lru_cache(maxsize=65_536)  # about 20 MiB when full; beyond it a hash costs a microsecond

@@ -189,9 +189,9 @@ async def test_readings_of_another_node_taken_for_those_of_everybody_are_found(
 ) -> None:
     real = Relay._take
 
-    def take(relay: Relay, _organization_id: str, reading: model.Reading) -> None:
+    def take(relay: Relay, _organization_id: str, reading: model.Reading, origin: str) -> None:
         for name in ORGANIZATIONS:
-            real(relay, name, msgspec.structs.replace(reading, organization_id=name))
+            real(relay, name, msgspec.structs.replace(reading, organization_id=name), origin)
 
     monkeypatch.setattr(Relay, "_take", take)
     joined = {"redis_url": shared_redis.url, "redis_prefix": uuid.uuid4().hex}
