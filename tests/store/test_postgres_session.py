@@ -168,13 +168,15 @@ async def test_a_backend_that_is_ended_costs_nothing_but_a_new_connection(postgr
 async def test_the_time_that_an_answer_is_waited_for_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_session, "_RETRY_S", 0.2)
     monkeypatch.setattr(postgres_server, "CONNECT_TIMEOUT_S", 0.3)
-    attempts = 0
+    attempts, gone = 0, asyncio.Event()
 
     async def be_silent(from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         nonlocal attempts
         attempts += 1
-        await from_client.read()
-        to_client.close()
+        with suppress(ConnectionError):
+            await from_client.read()
+        to_client.transport.abort()
+        gone.set()
 
     async with await asyncio.start_server(be_silent, "127.0.0.1", 0) as silent:
         port = silent.sockets[0].getsockname()[1]
@@ -182,4 +184,6 @@ async def test_the_time_that_an_answer_is_waited_for_counts(monkeypatch: pytest.
         with pytest.raises(Unavailable):
             await session.run(lambda connection: connection.fetchval("SELECT 1"))
         session.close()
+        async with asyncio.timeout(10):
+            await gone.wait()  # or its connection would outlive the event loop
     assert attempts == 1
