@@ -1,11 +1,16 @@
 """Fixtures of the end to end tests, and the rule that nothing is skipped in CI.
 
 A skip hides a missing program or package, which set-up should have installed; with `CI=true` it is a failure.
+
+What a test module leaves behind is collected at its end: an unclosed connection is then a failure of that module, not
+of whichever test runs when the collector happens to come by. What remains is frozen, so that a collection during a
+test looks at what that module made, not at thousands of tests; else it takes half a second, and timing tests fail.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -28,6 +33,13 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 StartServer = Callable[..., ServerProcess]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected() -> Iterator[None]:
+    """Collect the garbage of the module at its end, and spare later collections what is left of it."""
+    yield
+    freeze_the_heap()
 
 
 @pytest.fixture(scope="session")
@@ -135,6 +147,22 @@ def browser_client(node: NodeDriver) -> Iterator[Callable[..., NodeClient]]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put those that look at what all others have left behind at the end."""
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def pytest_collection_finish() -> None:
+    """Spare all collections the test modules themselves."""
+    freeze_the_heap()
+
+
+def pytest_sessionfinish() -> None:
+    """Let the last collection, that of pytest itself, look at everything once more."""
+    gc.unfreeze()
+
+
+def freeze_the_heap() -> None:
+    """Collect what is garbage; leave all else out of later collections."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
