@@ -30,10 +30,15 @@ SECURITY_HEADERS: Final = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 """What tells a browser not to guess, frame or leak, whatever the answer."""
-_ENCODED: Final = [
+ANSWER_FIELDS: Final[Headers] = [
     (name.lower().encode(), value.encode())
-    for name, value in (SECURITY_HEADERS | {"Content-Security-Policy": ANSWER_POLICY}).items()
+    for name, value in (
+        {"Cache-Control": "no-store"} | SECURITY_HEADERS | {"Content-Security-Policy": ANSWER_POLICY}
+    ).items()
 ]
+"""What every answer has that is no page and no file: nobody in between keeps it, and it can load nothing."""
+ANSWER_LINES: Final = b"".join(b"%b: %b\r\n" % field for field in ANSWER_FIELDS)
+"""The same for doors that write their answers themselves."""
 
 
 class HttpAnswer(msgspec.Struct, frozen=True):
@@ -45,12 +50,11 @@ class HttpAnswer(msgspec.Struct, frozen=True):
 
 
 def json_answer(status: int, body: bytes) -> HttpAnswer:
-    """Give an answer with a JSON body that depends on who asks, so that nobody in between keeps it."""
+    """Give an answer with a JSON body."""
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-        *_ENCODED,
+        *ANSWER_FIELDS,
     ]
     return HttpAnswer(status, headers, body)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sensorcast.http_errors import ANSWER_LINES
 from sensorcast.metrics import CONNECTIONS_REFUSED
 from sensorcast.settings import Settings
 from sensorcast.transport import census
@@ -86,7 +87,7 @@ async def test_one_address_has_so_many_connections_of_any_kind_and_gets_its_plac
         await at.expect(total=3, http=2)
         found = await at.refused()
         assert found.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
-        assert b"Retry-After: 5\r\n" in found
+        assert b"Retry-After: 5\r\n" + ANSWER_LINES in found
         assert b"connections_per_address" in found
         assert refusals("address") == before + 1
         at.wires[0].abort()

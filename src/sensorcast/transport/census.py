@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from sensorcast.addresses import Proxies, network_of
+from sensorcast.http_errors import ANSWER_LINES
 from sensorcast.metrics import CONNECTIONS_REFUSED
 from sensorcast.settings import Settings
 from sensorcast.transport.limits import SOCKET_SHARE, descriptor_share, trusted_proxies
@@ -99,7 +100,8 @@ class Census:
         status = "429 Too Many Requests" if cap == "address" else "503 Service Unavailable"
         body = f"Too many connections ({limit})\n"
         head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: {_RETRY_AFTER_S}\r\n"
-        transport.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
+        rest = f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+        transport.write(head.encode() + ANSWER_LINES + rest.encode())
         transport.close()
 
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from sensorcast.http_errors import ANSWER_FIELDS
 from sensorcast.transport import connection as reasons
 from sensorcast.transport.connection import Connection
 from sensorcast.transport.endpoint import Endpoint
@@ -36,7 +37,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _TOO_LARGE: Final = Refusal(413, 3, "Payload too large (setting max_payload_bytes)")
 _TEXT: Final = [(b"content-type", b"text/plain; charset=UTF-8")]
 _JSON: Final = [(b"content-type", b"application/json")]
-_COMMON: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _BUSY: Final = [(b"retry-after", b"1")]
 
 
@@ -140,7 +140,7 @@ class _Answer:
     async def write(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         # RFC 9110, 8.6: a 204 has no length.
         length = [] if status == 204 else [(b"content-length", str(len(body)).encode())]
-        all_headers = [*headers, *length, *_COMMON, *cors_headers(self._origin)]
+        all_headers = [*headers, *length, *ANSWER_FIELDS, *cors_headers(self._origin)]
         await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
         await self._send({"type": "http.response.body", "body": body})
 

@@ -14,8 +14,9 @@ import asyncio
 from enum import Enum, auto
 from typing import ClassVar, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from sensorcast.http_errors import ANSWER_LINES
 from sensorcast.settings import Settings
 from sensorcast.transport.census import Network
 from sensorcast.transport.handover import Handover
@@ -186,14 +187,20 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if self._head_is_too_large():
             self._refuse_head()
         else:
-            super().send_400_response(msg)
+            self._refuse(400, msg)
 
     def _refuse_head(self) -> None:
-        body = _TOO_LARGE.encode()
-        head = (
-            f"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        self._refuse(431, _TOO_LARGE)
+
+    def _refuse(self, status: int, reason: str) -> None:
+        fields = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", str(len(reason)).encode()),
+            (b"connection", b"close"),
+            *self.server_state.default_headers,
+        ]
+        lines = [b"%b: %b\r\n" % field for field in fields]
+        self.transport.write(b"".join((STATUS_LINE[status], *lines, ANSWER_LINES, b"\r\n", reason.encode("ascii"))))
         self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:

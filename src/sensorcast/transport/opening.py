@@ -20,6 +20,8 @@ from websockets.exceptions import InvalidHeaderFormat, NegotiationError
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.headers import build_extension, parse_extension
 
+from sensorcast.http_errors import ANSWER_LINES
+
 if TYPE_CHECKING:
     from sensorcast.transport.endpoint import Endpoint
 
@@ -107,9 +109,9 @@ def _accepted(key: str, extension_line: bytes) -> bytes:
 def _refused(status: int, reason: str, extra: bytes = b"") -> bytes:
     body = reason.encode() + b"\n"
     retry = b"Retry-After: 1\r\n" if status == 503 else b""
-    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n".encode()
     length = f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    return head.encode() + retry + extra + length.encode() + body
+    return b"".join((head, ANSWER_LINES, retry, extra, length.encode(), body))
 
 
 def _negotiated(headers: Mapping[str, str]) -> tuple[PerMessageDeflate | None, bytes]:

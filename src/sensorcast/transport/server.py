@@ -22,6 +22,7 @@ from typing import Any, Final, Self
 
 import structlog
 
+from sensorcast.http_errors import ANSWER_FIELDS
 from sensorcast.transport.client import Client
 from sensorcast.transport.connection import Connection
 from sensorcast.transport.endpoint import Endpoint, Handshake
@@ -35,6 +36,8 @@ from sensorcast.wire.socketio import ROOT
 
 GRACE_S: Final = 5.0
 """Time that handlers under way at the end have to finish, before they are cancelled."""
+
+_NOT_FOUND: Final = [(b"content-length", b"0"), *ANSWER_FIELDS]
 
 _log = structlog.get_logger(__name__)
 
@@ -121,7 +124,7 @@ class SocketServer:
             elif other is not None:
                 await other(scope, receive, send)
             elif scope["type"] == "http":
-                await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+                await send({"type": "http.response.start", "status": 404, "headers": _NOT_FOUND})
                 await send({"type": "http.response.body", "body": b""})
 
         return with_lifespan(route, self, forward=other is not None)
