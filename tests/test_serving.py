@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import socket
@@ -181,6 +182,40 @@ async def test_a_second_signal_ends_at_once_what_is_still_under_way(
 
     monkeypatch.setattr(Application, "drain", endless)
     assert await served(settings, background=impatient) == 0
+
+
+async def statuses(url: str) -> list[int]:
+    """What a new client is answered: is the server ready, is it alive, does it take a session."""
+    async with httpx.AsyncClient(base_url=url) as http:
+        paths = ("/readyz", "/healthz", "/socket.io/?EIO=4&transport=polling")
+        return [(await http.get(path)).status_code for path in paths]
+
+
+async def test_a_server_that_drains_is_not_ready_and_serves_on_until_a_second_signal(settings: Settings) -> None:
+    seen: list[int] = []
+
+    async def look(url: str) -> None:
+        nonlocal seen
+        assert await statuses(url) == [200, 200, 200]
+        os.kill(os.getpid(), signal.SIGTERM)
+        while not seen or seen[0] == 200:
+            seen = await statuses(url)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert await served(dataclasses.replace(settings, drain_s=3_600.0), background=look) == 0
+    assert seen == [503, 200, 200]
+
+
+async def test_draining_ends_by_itself_when_its_time_is_over(settings: Settings) -> None:
+    loop, told_s = asyncio.get_running_loop(), 0.0
+
+    async def note_time(url: str) -> None:
+        nonlocal told_s
+        told_s = loop.time()
+
+    draining = dataclasses.replace(settings, drain_s=1.0)
+    assert await served(draining, background=told_to_stop(note_time)) == 0
+    assert loop.time() - told_s >= 1.0
 
 
 def test_serve_runs_on_a_loop_of_its_own_and_sets_up_the_log(

@@ -217,6 +217,29 @@ def test_any_free_port_is_the_same_for_all_workers_and_secrets_stay_private(tmp_
     assert list(temporary.iterdir()) == []
 
 
+def test_every_worker_that_drains_is_not_ready_and_takes_readings_until_a_second_signal(
+    start_server: StartServer,
+) -> None:
+    server = start_server(workers=2, drain_s=600)
+    wait_for_workers(server, 2)
+    organization = server.organization()
+    process = server.process
+    assert process is not None
+    process.terminate()
+    wait_until(
+        lambda: [line["event"] for line in server.log_lines()].count("draining") == 2,
+        within_s=STOP_DEADLINE_S,
+        what="both drain",
+    )
+    for worker in range(2):
+        with client_of(server, worker) as http:
+            answer = http.get("/readyz")
+            assert (answer.status_code, answer.json()["reasons"]) == (503, ["the server is shutting down"])
+            body = {"readings": [reading(f"unit-{worker}")]}
+            assert http.post("/api/ingest/readings", json=body, headers={"X-API-Key": organization.key}).is_success
+    assert server.terminate() == 0
+
+
 def test_a_stop_waits_for_what_is_under_way(start_server: StartServer) -> None:
     server = start_server(workers=2, flush_interval_ms=FAST_FLUSH_MS)
     organization = server.organization()

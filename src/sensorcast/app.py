@@ -196,9 +196,13 @@ class Application:
             self._retention.start()
         await self.sockets.__aenter__()
 
+    def announce_stop(self) -> None:
+        """Say on `/readyz` that this server is about to stop; everything else goes on until `drain`."""
+        self._stopping = True
+
     async def drain(self) -> None:
         """First half of the stop: answer what is under way, flush what it stored, close the transports."""
-        self._stopping = True
+        self.announce_stop()
         self.sockets.endpoint.stop_accepting()
         try:
             async with asyncio.timeout(self.settings.shutdown_timeout_s):

@@ -1,8 +1,8 @@
 """Runs an application in this process until it is told to stop: the listening socket, uvicorn, signals.
 
 Owns the process side of a server; `app` owns what is served. The invariants: exit code 0 after SIGTERM or Ctrl-C, an
-address that cannot be listened on is one clear line, and the stop goes through `Application.drain` before uvicorn ends
-what is left.
+address that cannot be listened on is one clear line, and the stop is said on `/readyz` before the first connection is
+refused, and goes through `Application.drain` before uvicorn ends what is left.
 """
 
 from __future__ import annotations
@@ -184,13 +184,17 @@ class _Server(uvicorn.Server):
         self.failure: Exception | None = None
         """What went wrong in the work beside the server; raised once the server has stopped."""
         self._application = application
+        self._drain_s = settings.drain_s
         self._loop = asyncio.get_running_loop()
         self._asked_to_stop = asyncio.Event()
+        self._asked_again = asyncio.Event()
 
     def stop(self) -> None:
-        """Begin the stop in good order."""
+        """Begin the stop in good order; when it is forced, wait for nothing."""
         self.should_exit = True
         self._asked_to_stop.set()
+        if self.force_exit:
+            self._asked_again.set()
 
     async def main_loop(self) -> None:
         # uvicorn's own wakes up ten times a second to look at the clock and at `should_exit`, most of the work
@@ -198,6 +202,16 @@ class _Server(uvicorn.Server):
         wheel = self._application.sockets.endpoint.wheel
         wheel.add(self, self.due(wheel.now_s))
         await self._asked_to_stop.wait()
+        self._application.announce_stop()
+        await self._serve_until_balancers_know()
+
+    async def _serve_until_balancers_know(self) -> None:
+        """Go on as before while `/readyz` says that we stop: whoever looks there sends nothing more by the end."""
+        if self._drain_s:
+            _log.info("draining", seconds=self._drain_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._drain_s):
+                    await self._asked_again.wait()
 
     def due(self, now_s: float) -> float:
         """Called by the wheel: renew the `Date` that answers carry."""

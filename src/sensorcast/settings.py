@@ -132,6 +132,12 @@ class Settings:
     header_timeout_s: float = _setting(10.0, "Time for a request head to arrive.", low=0.1)
     body_timeout_s: float = _setting(60.0, "Time for a request body to arrive.", low=0.1)
     shutdown_timeout_s: float = _setting(30.0, "Longest wait for work in flight when stopping.", low=0.1)
+    drain_s: float = _setting(
+        0.0,
+        "How long everything goes on after SIGTERM while `/readyz` says 503, so that balancers look elsewhere first.",
+        low=0,
+        high=3_600,
+    )
 
     # Socket.IO
     ping_interval_ms: int = _setting(25_000, "Engine.IO heartbeat interval.", low=50)

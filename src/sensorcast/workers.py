@@ -39,7 +39,7 @@ QUICK_DEATHS_MAX: Final = 5
 BACKOFF_S: Final = 0.2
 """Pause before the first restart; it doubles with each quick death."""
 AFTER_STOP_S: Final = serving.AFTER_DRAIN_S + 5
-"""What a worker gets beyond `shutdown_timeout_s` to close its store, before it is killed."""
+"""What a worker gets beyond `drain_s` and `shutdown_timeout_s` to close its store, before it is killed."""
 _TROUBLE: Final = b"!"
 _TROUBLE_MAX_BYTES: Final = 8_192
 _MISCONFIGURED: Final = 2
@@ -254,7 +254,8 @@ class Supervisor:
             place.due_at_s = None
             self._tell(place, word)
         if self._kill_at_s is None:
-            self._kill_at_s = time.monotonic() + self._settings.shutdown_timeout_s + AFTER_STOP_S
+            settings = self._settings
+            self._kill_at_s = time.monotonic() + settings.drain_s + settings.shutdown_timeout_s + AFTER_STOP_S
 
     def _tell(self, place: Place, word: bytes) -> None:
         if place.link is None:
