@@ -42,7 +42,11 @@ from sensorcast.loadtest.tally import Report
 @click.option("--max-lost", type=click.IntRange(0), help="Fail when more deliveries are missing at the end.")
 @click.option("--max-duplicates", type=click.IntRange(0), help="Fail when more readings arrive twice.")
 @click.option("--max-lost-connections", type=click.IntRange(0), help="Fail when more connections end by themselves.")
-@click.option("--max-server-cpu", type=click.FloatRange(0), help="Fail when a local server uses more cores.")
+@click.option(
+    "--max-server-cpu",
+    type=click.FloatRange(0),
+    help="Fail when a local server, all its workers together, uses more cores.",
+)
 def loadtest(
     *, url: str, key: str, token: str, clients: int, units: int, rate: float, for_s: int, **bounds: float | None
 ) -> None:

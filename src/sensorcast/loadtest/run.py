@@ -16,8 +16,8 @@ import httpx
 import msgspec
 
 from sensorcast.errors import Unavailable
-from sensorcast.loadtest import server_cpu
 from sensorcast.loadtest.connection import Connection, Refused, Target, connect
+from sensorcast.loadtest.server_cpu import ServerCpu
 from sensorcast.loadtest.tally import METRIC, Report, Tally
 
 IN_FLIGHT: Final = 100
@@ -67,15 +67,14 @@ class LoadTest:
         try:
             async with _beside(self._tell()):
                 await self._connect_all()
-                process = server_cpu.process_listening(self._target.host, self._target.port)
-                cpu_before_s = None if process is None else server_cpu.cpu_s(process)
+                cpu = ServerCpu(self._target.host, self._target.port)
                 began_s = loop.time()
                 await self._send()
                 seconds = loop.time() - began_s
-                cpu_after_s = None if process is None else server_cpu.cpu_s(process)
+                used_s = cpu.used_s()
                 await self._drain()
-            used = None if cpu_before_s is None or cpu_after_s is None else (cpu_after_s - cpu_before_s) / seconds
-            return self._tally.report(self._connections, seconds=seconds, server_cpu=used)
+            cores = None if used_s is None else used_s / seconds
+            return self._tally.report(self._connections, seconds=seconds, server_cpu=cores)
         finally:
             for connection in self._connections:
                 connection.close()
