@@ -6,19 +6,14 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from tests.auth.jwk import PRIVATE, key_set, public_jwk, signed
+from tests.support.certificate import certificate_for_localhost
 from tests.support.node import NodeClient
 from tests.support.server import Organization, ServerProcess, reading
 
@@ -92,24 +87,6 @@ def test_tokens_of_an_identity_provider_are_taken_and_it_is_not_hammered(
     assert provider.asked <= 2  # at the start, and again should that be 30 s ago
     provider.close()
     assert units(server, "acme", signed("ES256", claims("acme"), key_id="key of ES256")) == 200
-
-
-def certificate_for_localhost(folder: Path) -> Path:
-    """Write a certificate that has signed itself, and its key, into one file."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path = folder / "certificate.pem"
-    path.write_bytes(certificate.public_bytes(Encoding.PEM) + secret)
-    return path
 
 
 @pytest.mark.parametrize("is_trusted", [True, False], ids=["trusted", "untrusted"])
