@@ -101,7 +101,7 @@ async def test_what_waits_goes_out_once_an_interval_and_at_the_stop() -> None:
     reading = make_reading()
     await node.exchange.start()
     node.exchange.add_reading(reading.organization_id, reading)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not node.channels.published:
             await asyncio.sleep(0.005)
     node.exchange.add_reading(reading.organization_id, make_reading(at_us=5))

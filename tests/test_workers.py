@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from tests.conftest import FAST_FLUSH_MS
-from tests.support.server import START_DEADLINE_S, STOP_DEADLINE_S, ServerProcess, free_port, reading
+from tests.support.ports import free_port
+from tests.support.server import START_DEADLINE_S, STOP_DEADLINE_S, ServerProcess, reading
 from tests.support.waiting import wait_until
 from tests.support.workers import client_of, is_running, wait_for_workers, worker_pids
 

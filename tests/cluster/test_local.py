@@ -15,7 +15,7 @@ from sensorcast.cluster.mesh import Presence
 from sensorcast.errors import ConfigurationError
 from tests.contracts.bus import BusContract, NewBus
 
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 CHANNEL = "organization-a"
 
 

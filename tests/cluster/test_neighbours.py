@@ -57,7 +57,7 @@ async def test_whoever_answers_well_is_heard(folder: Path, monkeypatch: pytest.M
     assert await Neighbours(Worker(index=0, count=9, folder=folder)).ask("/metrics") == {1: b"body"}
     for server in servers:
         server.close()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while set(ended) != {*answers, 7}:
             await asyncio.sleep(0.005)
 

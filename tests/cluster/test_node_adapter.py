@@ -14,7 +14,7 @@ from tests.support.redis import RedisServer
 
 
 async def until(probe: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await asyncio.to_thread(probe):
             await asyncio.sleep(0.02)
 

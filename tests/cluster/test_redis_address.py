@@ -15,8 +15,8 @@ from redis.exceptions import AuthenticationError, RedisError
 
 from sensorcast.cluster.redis_address import Layout, RedisAddress
 from sensorcast.errors import ConfigurationError
+from tests.support.ports import free_port
 from tests.support.redis import RedisServer
-from tests.support.server import free_port
 
 StartRedis = Callable[..., RedisServer]
 

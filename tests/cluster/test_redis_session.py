@@ -27,7 +27,7 @@ class Connected:
 
     async def error(self) -> Exception:
         """Wait for the end and give its reason."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             with pytest.raises(ExceptionGroup) as caught:
                 await self.running
         return caught.value.exceptions[0]

@@ -42,7 +42,7 @@ class Canary:
 
     def stop(self) -> None:
         """End the process."""
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=30)
 
 
 class Watch:

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.support.ports import free_port
+
 ROOT: Final = Path(__file__).parents[2]
-START_DEADLINE_S: Final = 20.0
-STOP_DEADLINE_S: Final = 10.0
+START_DEADLINE_S: Final = 60.0
+STOP_DEADLINE_S: Final = 20.0
 
 
 @dataclass
@@ -41,13 +43,6 @@ class ServerProcess:
         log = self.log_path.read_text(errors="replace")
         assert self.name == "reference" or "Traceback" not in log, f"the server logged a traceback:\n{log[-8000:]}"
         assert stopped_by_itself, f"{self.name} did not stop within {STOP_DEADLINE_S} s of SIGTERM"
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def command(name: str, port: int, ping_interval_ms: int, ping_timeout_ms: int) -> list[str]:

@@ -52,11 +52,11 @@ def test_stock_client_comes_back_by_itself_after_a_restart(node: NodeDriver, sta
     before = len(client.seen)
 
     first.process.send_signal(end)
-    first.process.wait(10)
+    first.process.wait(30)
     assert client.wait_for("disconnect", after=before)["reason"] in ("transport close", "transport error")
     start(port=first.port)
 
-    client.wait_for("connect", after=before, within_s=10)
+    client.wait_for("connect", after=before, within_s=30)
     assert client.call("message-with-ack", "back") == "back"
     client.disconnect()
 
@@ -69,12 +69,12 @@ def test_python_client_comes_back_by_itself_after_a_restart(start: Start) -> Non
     greetings: queue.Queue[object] = queue.Queue()
     client.on("auth", greetings.put)
     client.connect(f"http://127.0.0.1:{first.port}")
-    greetings.get(timeout=5)
+    greetings.get(timeout=30)
 
     first.stop()
     start(port=first.port)
 
-    greetings.get(timeout=10)
+    greetings.get(timeout=30)
     assert client.call("message-with-ack", "back", timeout=5) == "back"
     client.disconnect()
     del client

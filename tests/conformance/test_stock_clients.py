@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 from . import servers
@@ -58,17 +59,17 @@ def url(request: pytest.FixtureRequest, patient_server: Target, tmp_path: Path) 
     if request.param == "direct":
         yield f"http://127.0.0.1:{patient_server.port}"
         return
-    port = servers.free_port()
+    port = free_port()
     configuration = tmp_path / "nginx.conf"
     configuration.write_text(NGINX.format(folder=tmp_path, port=port, backend=patient_server.port))
     process = subprocess.Popen(
         ["nginx", "-c", str(configuration), "-p", str(tmp_path), "-e", str(tmp_path / "error.log")],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
     )
-    wait_until(lambda: servers.accepts(port), within_s=10, what="nginx listens")
+    wait_until(lambda: servers.accepts(port), within_s=30, what="nginx listens")
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    process.wait(10)
+    process.wait(30)
 
 
 def run(client: str, scenario: str, *args: str, page_origin: str | None = None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A running demo."""
     server = ServerProcess(tmp_path_factory.mktemp("demo"), command=("demo",)).start()
     found = wait_until(
-        lambda: LINK.search(server.output.read_text(encoding="utf-8")), within_s=10, what="a printed login link"
+        lambda: LINK.search(server.output.read_text(encoding="utf-8")), within_s=30, what="a printed login link"
     )
     yield Demo(server, found.group())
     server.close()

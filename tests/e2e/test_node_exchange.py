@@ -18,7 +18,7 @@ from tests.support.server import Organization, ServerProcess, reading
 from tests.support.waiting import wait_until
 
 SCRIPT = Path(__file__).parent.parent / "support" / "node_peer.mjs"
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 
 
 class NodePeer:
@@ -40,7 +40,7 @@ class NodePeer:
 
     def close(self) -> None:
         """End the process."""
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=30)
 
 
 @pytest.fixture

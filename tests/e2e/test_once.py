@@ -55,7 +55,7 @@ def test_a_reading_sent_often_at_once_and_after_a_crash_is_stored_and_sent_once(
     server.kill()
     seen = len(client.seen)
     server.restart()
-    client.wait_for_event("connection:ack", within_s=20, after=seen)
+    client.wait_for_event("connection:ack", within_s=30, after=seen)
     again = send_often(acme, by_key, by_id)
     assert sums(again) == (0, 2 * TIMES)
     assert {tuple(each["readingIds"]) for each in first + again} == {tuple(first[0]["readingIds"])}

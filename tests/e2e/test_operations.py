@@ -49,7 +49,7 @@ def test_metrics_hold_no_id_from_outside(organization, browser_client):
 def test_each_flush_with_readings_writes_one_log_line(start_server):
     organization = start_server(flush_interval_ms=100).organization()
     organization.post(reading("unit-1"), reading("unit-2"))
-    wait_until(lambda: flush_lines(organization.server), within_s=5, what="a log line of the flush")
+    wait_until(lambda: flush_lines(organization.server), within_s=30, what="a log line of the flush")
     [line] = flush_lines(organization.server)
     assert (line["readings"], line["units"]) == (2, 2)
     assert [name for name in line if name.startswith("duration")]
@@ -87,7 +87,7 @@ def test_revoked_key_is_refused_within_its_cache_time(start_server):
     key_id = organization.key.split("_")[1]
     assert key_id in server.run_cli("keys", "list", "--org", organization.name)
     server.run_cli("keys", "revoke", "--org", organization.name, key_id)
-    wait_until(lambda: organization.post(reading()).status_code == 401, within_s=3, what="a refused key")
+    wait_until(lambda: organization.post(reading()).status_code == 401, within_s=30, what="a refused key")
 
 
 def test_key_and_token_from_the_command_line_work(shared_server, browser_client):

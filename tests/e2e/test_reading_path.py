@@ -118,7 +118,7 @@ def test_a_year_of_a_real_sensor_passes_through_unchanged(start_server, browser_
     # The recording holds one moment twice, with two temperatures: the first is kept, the second a conflict.
     kept = [row for row, reading_id in zip(rows, verdicts, strict=True) if reading_id]
     assert len(kept) == len({at for at, _ in rows}) == len(rows) - 1
-    wait_until(lambda: len(client.readings()) >= len(kept), within_s=20, what="every recorded reading at the client")
+    wait_until(lambda: len(client.readings()) >= len(kept), within_s=30, what="every recorded reading at the client")
     expected = [(at.replace("Z", ".000000Z"), value) for at, value in kept]
     assert [(item["recordedAt"], item["temperature"]) for item in client.readings()] == expected
     assert client.call("get:latest", "b01")["temperature"] == rows[-1][1]

@@ -67,8 +67,8 @@ def test_a_follower_of_a_site_gets_readings_of_units_that_only_the_registry_puts
 def test_first_readings_make_organization_unit_and_device_known(organization):
     organization.post(reading("u1", deviceId="d1", temperature=1.0), reading("u2"))
     server = organization.server
-    wait_until(lambda: entries(server, Device, organization.name) == ["d1"], within_s=20, what="the device is known")
-    wait_until(lambda: entries(server, Unit, organization.name) == ["u1", "u2"], within_s=20, what="the units are")
+    wait_until(lambda: entries(server, Device, organization.name) == ["d1"], within_s=30, what="the device is known")
+    wait_until(lambda: entries(server, Unit, organization.name) == ["u1", "u2"], within_s=30, what="the units are")
     assert entries(server, Organization, organization.name) == [organization.name]
 
 
@@ -101,14 +101,14 @@ def test_beyond_the_bound_readings_are_taken_all_the_same(start_server):
     for _ in range(2):
         answer = organization.post(*(reading(f"u{number}") for number in range(5))).json()
         assert (answer["insertedCount"], answer["rejected"]) == (5, [])
-    wait_until(lambda: metric(server, full) >= 3, within_s=20, what="three units were left out")
+    wait_until(lambda: metric(server, full) >= 3, within_s=30, what="three units were left out")
     before = metric(server, full)
 
     def tried_again() -> bool:
         organization.post(reading("u4"))
         return metric(server, full) > before
 
-    wait_until(tried_again, within_s=20, what="another try")
+    wait_until(tried_again, within_s=30, what="another try")
     assert len(entries(server, Unit, organization.name)) == 2
     lines = [line for line in server.log_lines() if line["event"] == "registry_full"]
     assert [(line["organization"], line["setting"]) for line in lines] == [(organization.name, "registry_units_max")]
@@ -130,6 +130,6 @@ def test_a_move_of_a_unit_acts_on_another_node_within_the_cache_time(start_serve
     for site_id in ("north", "south"):
         put_unit(organization, "u1", siteId=site_id)
         asked_s = time.monotonic()
-        wait_until(lambda site_id=site_id: site_there() == site_id, within_s=20, what=f"u1 stands in the {site_id}")
+        wait_until(lambda site_id=site_id: site_there() == site_id, within_s=30, what=f"u1 stands in the {site_id}")
         assert time.monotonic() - asked_s < 10
     assert entries(there, Unit, organization.name) == ["u1"]

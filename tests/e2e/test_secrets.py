@@ -59,7 +59,7 @@ class Surroundings:
         words = ["-p", str(self.redis.port), "-a", REDIS_PASSWORD, "--no-auth-warning", "monitor"]
         with output.open("wb") as file:
             process = subprocess.Popen(["redis-cli", *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file)
-        wait_until(output.read_bytes, within_s=10, what="the answer that it listens")
+        wait_until(output.read_bytes, within_s=30, what="the answer that it listens")
         return process
 
     async def rows(self) -> list[str]:
@@ -109,14 +109,14 @@ def test_secrets_stay_secret(
             answers.append(server.http.get("/api/orgs/acme/units", headers=headers).text)
         answers.append(server.http.get("/api/orgs/acme/units", params={"token": text}).text)
         client = browser_client(server.url, token=credential)
-        client.wait(lambda seen: seen["is"] in {"connect", "connect_error"}, within_s=5, what="an answer")
+        client.wait(lambda seen: seen["is"] in {"connect", "connect_error"}, within_s=30, what="an answer")
         answers.append(str(client.seen))
     if listening is not None and surroundings.redis is not None:
-        wait_until(lambda: b"unit-1" in commands.read_bytes(), within_s=20, what="readings on the bus")
+        wait_until(lambda: b"unit-1" in commands.read_bytes(), within_s=30, what="readings on the bus")
         answers.append(commands.read_bytes().decode("latin-1"))
         surroundings.redis.kill()
-        listening.wait(10)
-        wait_until(lambda: server.http.get("/readyz").status_code == 503, within_s=20, what="trouble with Redis")
+        listening.wait(30)
+        wait_until(lambda: server.http.get("/readyz").status_code == 503, within_s=30, what="trouble with Redis")
         answers.append(server.http.get("/readyz").text)
     answers.append(server.http.get("/metrics").text)
     server.terminate()

@@ -65,7 +65,7 @@ def test_gateways_alternate_between_nodes_and_each_dashboard_gets_each_reading_o
 
 def wait_for_all(clients: list[NodeClient], sent: list[str]) -> None:
     for client in clients:
-        wait_until(lambda client=client: len(client.readings()) >= len(sent), within_s=15, what="every reading")
+        wait_until(lambda client=client: len(client.readings()) >= len(sent), within_s=30, what="every reading")
 
 
 def test_a_reading_of_one_node_is_the_latest_on_the_other_within_a_flush(cluster, browser_client) -> None:
@@ -74,7 +74,7 @@ def test_a_reading_of_one_node_is_the_latest_on_the_other_within_a_flush(cluster
     assert client.call("get:latest", "unit-1") is None
     [reading_id] = one.post(reading()).json()["readingIds"]
     posted_s = time.monotonic()
-    wait_until(lambda: (client.call("get:latest", "unit-1") or {}).get("id") == reading_id, within_s=5, what="latest")
+    wait_until(lambda: (client.call("get:latest", "unit-1") or {}).get("id") == reading_id, within_s=30, what="latest")
     assert time.monotonic() - posted_s < 2.0  # 0.2 s on a machine with nothing else to do
     assert client.wait_for_reading(reading_id)
 
@@ -115,7 +115,7 @@ def test_each_node_lists_both(cluster) -> None:
     for each in cluster.organization():
         wait_until(
             lambda each=each: {node["name"] for node in nodes_of(each)} >= {"one", "two"},
-            within_s=10,
+            within_s=30,
             what="both nodes",
         )
         assert [node["name"] for node in nodes_of(each) if node["self"]] == [each.server.settings["node_name"]]

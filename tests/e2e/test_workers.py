@@ -20,9 +20,10 @@ import pytest
 from tests.conftest import FAST_FLUSH_MS
 from tests.support.gateway import Gateways, Ledger, assert_nothing_lost
 from tests.support.node import NodeClient
+from tests.support.ports import free_port
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
-from tests.support.server import Organization, ServerProcess, free_port, reading
+from tests.support.server import Organization, ServerProcess, reading
 from tests.support.waiting import wait_until
 from tests.support.workers import client_of, wait_for_workers, worker_of, worker_pids
 
@@ -120,7 +121,7 @@ def test_polling_through_a_proxy_that_mixes_clients_on_its_connections_works(
     with (tmp_path / "output").open("wb") as output:
         proxy = subprocess.Popen(nginx(port, server.port, tmp_path), stdout=output, stderr=subprocess.STDOUT)
     try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), within_s=20, what="nginx")
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), within_s=30, what="nginx")
         clients = [
             browser_client(f"http://127.0.0.1:{port}", token=organization.viewer_token, transports=transports)
             for transports in [["polling"]] * 9 + [["polling", "websocket"]] * 3
@@ -136,7 +137,7 @@ def test_polling_through_a_proxy_that_mixes_clients_on_its_connections_works(
             client.disconnect()
     finally:
         proxy.terminate()
-        proxy.wait(20)
+        proxy.wait(30)
 
 
 def test_the_same_reading_sent_to_every_worker_is_stored_and_sent_once(
@@ -183,7 +184,7 @@ def test_an_unknown_session_is_answered_as_ever_wherever_it_claims_to_be(server:
 
 
 def test_an_upgrade_on_a_kept_connection_reaches_the_worker_of_its_session(server: ServerProcess) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=15) as kept:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as kept:
         kept.sendall(f"GET {POLLING} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         own = session_id(read_answer(kept)).partition(".")[0]
         foreign = own

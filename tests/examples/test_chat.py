@@ -24,12 +24,12 @@ def chat_url() -> Iterator[str]:
     process = subprocess.Popen([sys.executable, str(EXAMPLE), str(port)])
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    process.wait(10)
+    process.wait(30)
 
 
 async def connected(url: str, name: str) -> socketio.AsyncClient:
     client = socketio.AsyncClient()
-    await client.connect(url, namespaces=["/chat"], auth={"name": name}, retry=True, wait_timeout=5)
+    await client.connect(url, namespaces=["/chat"], auth={"name": name}, retry=True, wait_timeout=30)
     return client
 
 
@@ -39,7 +39,7 @@ async def test_room_hears_who_joined_and_the_joiner_gets_an_answer(chat_url):
     ada.on("joined", heard.put, namespace="/chat")
     assert await ada.call("join", "kitchen", namespace="/chat") == "you are in kitchen"
     assert await bob.call("join", "kitchen", namespace="/chat") == "you are in kitchen"
-    assert await asyncio.wait_for(heard.get(), 5) == "Bob"
+    assert await asyncio.wait_for(heard.get(), 30) == "Bob"
     assert heard.empty()
     await ada.disconnect()
     await bob.disconnect()
@@ -57,7 +57,7 @@ async def test_client_without_a_name_is_refused_with_data(chat_url):
     client, refusals = socketio.AsyncClient(), asyncio.Queue()
     client.on("connect_error", refusals.put, namespace="/chat")
     with pytest.raises(socketio.exceptions.ConnectionError):
-        await client.connect(chat_url, namespaces=["/chat"], auth={}, wait_timeout=5)
+        await client.connect(chat_url, namespaces=["/chat"], auth={}, wait_timeout=30)
     assert await refusals.get() == {"message": "a name, please", "data": {"code": "no_name"}}
 
 

@@ -48,12 +48,12 @@ class Side:
         wait_until(lambda: len(self.ledger.acknowledged) >= enough, within_s=30, what="acknowledged readings")
         shown = len(self.dashboard.client.readings()) + 50
         wait_until(
-            lambda: len(self.dashboard.client.readings()) >= shown, within_s=10, what="readings on the dashboard"
+            lambda: len(self.dashboard.client.readings()) >= shown, within_s=30, what="readings on the dashboard"
         )
 
     def fails_honestly(self) -> None:
         """Readings are refused for now, and the dashboard is told."""
-        self.dashboard.client.wait_for_event("stream:degraded", within_s=10)
+        self.dashboard.client.wait_for_event("stream:degraded", within_s=30)
         wait_degraded(self.server)
         wait_until(lambda: self.ledger.refused, within_s=60, what="a refusal")
         wait_until(lambda: any("database" in each for each in readiness(self.server)[1]), within_s=30, what="why")
@@ -74,7 +74,7 @@ def test_a_node_that_is_cut_off_says_so_and_both_are_whole_afterwards(distance: 
         wait_ready(one.server, two.server, within_s=30)
         two.goes_on()
     wait_until(lambda: is_right(one) and is_right(two), within_s=RIGHT_WITHIN_S, what="dashboards show what is stored")
-    two.dashboard.client.wait_for_event("stream:restored", within_s=10)
+    two.dashboard.client.wait_for_event("stream:restored", within_s=30)
     for side, others in ((one, two), (two, one)):
         look_at(side, others)
 

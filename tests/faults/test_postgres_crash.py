@@ -26,10 +26,10 @@ def crashes(start_server, count: int) -> None:
         with Gateways(organization, 4, ledger):
             for _ in range(count):
                 due_s = time.monotonic() + BETWEEN_CRASHES_S
-                wait_until(lambda: time.monotonic() >= due_s, within_s=10, what="the next crash")  # noqa: B023
+                wait_until(lambda: time.monotonic() >= due_s, within_s=30, what="the next crash")  # noqa: B023
                 postgres.restart("immediate")
                 enough = len(ledger.acknowledged) + 50
-                wait_until(lambda: len(ledger.acknowledged) >= enough, within_s=10, what="it goes on")  # noqa: B023
+                wait_until(lambda: len(ledger.acknowledged) >= enough, within_s=30, what="it goes on")  # noqa: B023
         assert_nothing_lost(server, organization, ledger)
         assert set(ledger.refused) <= {503}
         assert server.http.get("/readyz").status_code == 200

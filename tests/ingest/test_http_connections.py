@@ -81,7 +81,7 @@ async def served(door: Door) -> AsyncIterator[tuple[asyncio.StreamReader, asynci
 
 
 async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode()
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)).decode()
     length = next(line for line in head.lower().split("\r\n") if line.startswith("content-length"))
     return int(head.split(" ")[1]), await reader.readexactly(int(length.split(":")[1]))
 

@@ -9,7 +9,8 @@ import pytest
 
 from sensorcast.errors import ConfigurationError
 from sensorcast.loadtest.connection import Connection, Refused, Target, connect, frame_size
-from tests.support.server import Organization, ServerProcess, free_port, reading
+from tests.support.ports import free_port
+from tests.support.server import Organization, ServerProcess, reading
 
 
 @pytest.mark.parametrize(

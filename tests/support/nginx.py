@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.e2e.test_documentation import answers, blocks
 from tests.e2e.test_reverse_proxy import AROUND
-from tests.support.server import ServerProcess, free_port
+from tests.support.ports import free_port
+from tests.support.server import ServerProcess
 from tests.support.waiting import wait_until
 
 PAGE = "docs/how-to/several-nodes.md"
@@ -34,8 +35,8 @@ def nginx_before(nodes: Sequence[ServerProcess], folder: Path) -> Iterator[str]:
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
     )
     try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), within_s=20, what="nginx")
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), within_s=30, what="nginx")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)

@@ -16,7 +16,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.support.server import free_port
+from tests.support.ports import free_port
 
 _USER = "sensorcast"
 

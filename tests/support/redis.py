@@ -11,10 +11,10 @@ from typing import Any
 
 import redis
 
-from tests.support.server import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-START_DEADLINE_S = 20.0
+START_DEADLINE_S = 60.0
 
 
 def program() -> str:
@@ -98,7 +98,7 @@ class RedisServer:
         assert self.process is not None, "not running"
         process, self.process = self.process, None
         process.send_signal(with_signal)
-        process.wait(10)
+        process.wait(30)
 
 
 @dataclass

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,17 +28,11 @@ from sensorcast.app import open_store
 from sensorcast.model import ApiKey, Role
 from sensorcast.settings import Settings
 
+from .ports import free_port
 from .waiting import wait_until
 
-START_DEADLINE_S = 20.0
-STOP_DEADLINE_S = 35.0
-
-
-def free_port() -> int:
-    """Find a TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+START_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 60.0
 
 
 def reading(unit_id: str = "unit-1", *, at_us: int | None = None, **values: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 from .server import Organization
 
 RECEIVE_BUFFER_BYTES = 2_048
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 _MASK = b"\x01\x02\x03\x04"
 
 

@@ -67,13 +67,13 @@ def readiness(server: ServerProcess) -> tuple[int, list[str]]:
     return answer.status_code, answer.json()["reasons"]
 
 
-def wait_ready(*servers: ServerProcess, within_s: float = 15) -> None:
+def wait_ready(*servers: ServerProcess, within_s: float = 30) -> None:
     """Wait until all are."""
     for server in servers:
         wait_until(lambda server=server: readiness(server)[0] == 200, within_s=within_s, what="ready again")
 
 
-def wait_degraded(*servers: ServerProcess, within_s: float = 15) -> None:
+def wait_degraded(*servers: ServerProcess, within_s: float = 30) -> None:
     """Wait until all say that they are not ready, and that the bus is why."""
     for server in servers:
         wait_until(

@@ -11,10 +11,14 @@ POLL_S = 0.02
 
 
 def wait_until(probe: Callable[[], T | None], *, within_s: float, what: str) -> T:
-    """Call `probe` until it gives something truthy, and give that; fail after `within_s`, saying `what` never came."""
+    """Call `probe` until it gives something truthy, and give that; fail after `within_s`, saying `what` never came.
+
+    It is called once more after the time is over: what came while this process was not run is not late.
+    """
     deadline = time.monotonic() + within_s
-    while not (found := probe()):
-        if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {within_s:g} s: {what}")
+    while True:
+        is_over = time.monotonic() >= deadline
+        if found := probe():
+            return found
+        assert not is_over, f"not within {within_s:g} s: {what}"
         time.sleep(POLL_S)
-    return found

@@ -11,7 +11,7 @@ import httpx
 from .server import ServerProcess
 from .waiting import wait_until
 
-RESTART_DEADLINE_S = 20.0
+RESTART_DEADLINE_S = 60.0
 CONNECTIONS_MAX = 400
 """The kernel spreads connections over workers by chance: as many as this reach every one of three."""
 
@@ -39,7 +39,7 @@ def wait_for_workers(server: ServerProcess, count: int) -> None:
 def workers_answering(server: ServerProcess) -> int:
     """How many workers had their numbers in one answer of `/metrics`."""
     try:
-        page = httpx.get(f"{server.url}/metrics", timeout=10).text
+        page = httpx.get(f"{server.url}/metrics", timeout=30).text
     except httpx.TransportError:
         return 0
     return next(int(line.split()[1]) for line in page.splitlines() if line.startswith("sensorcast_workers_answered "))

@@ -13,7 +13,7 @@ import pytest
 from sensorcast.cluster.worker import ALONE, Worker
 from sensorcast.transport.handover import Handover
 
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 FIRST = b"GET /socket.io/?EIO=4&transport=polling&sid=1.abc HTTP/1.1\r\nHost: a\r\n\r\n"
 
 

@@ -34,7 +34,7 @@ class Recorded:
         self.order.append(event["type"])
 
     async def live(self) -> list[str]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.app({"type": "lifespan"}, self.receive, self.send)
         return self.order
 

@@ -14,7 +14,7 @@ from sensorcast.transport.passing import PassedRequests
 from sensorcast.wire.engineio import Timing
 from tests.transport.asgi import Request, not_found
 
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 TARGET = "/socket.io/?EIO=4&transport=polling&t=%2Fx&sid=1.abc"
 ANSWER = b"HTTP/1.1 200 OK\r\nDate: x\r\nConnection: close\r\nX-A: b\r\nContent-Length: 5\r\n\r\nhello"
 

@@ -84,7 +84,7 @@ async def test_a_handler_that_never_ends_is_cancelled_after_the_grace_time() -> 
         started.set()
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async with IoServer(grace_s=0.01) as server:
             server.spawn(endless())
             await started.wait()
