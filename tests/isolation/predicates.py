@@ -22,22 +22,22 @@ PREDICATE = re.compile(
 )
 SKIPPED = ("sqlite_source",)
 """Reads everything of everybody, to move it to another store."""
+SHARED = ("credentials", "registry")
+"""Their statements are those of both stores."""
 
 
 @dataclass(frozen=True)
 class Predicate:
-    """One of them: its module, the name of the statement or function, and which one in its text."""
+    """One of them: its store, its module, the name of the statement or function, and which one in its text."""
 
+    store: str
     module: str
     name: str
     place: int
 
     def __str__(self) -> str:
-        return f"{self.module}.{self.name}-{self.place}"
-
-    @property
-    def is_postgres(self) -> bool:
-        return self.module.startswith("postgres")
+        shared = f"{self.store}-" if self.module in SHARED else ""
+        return f"{shared}{self.module}.{self.name}-{self.place}"
 
     def take_out(self, patch: pytest.MonkeyPatch) -> None:
         """Let it be true always; the number of parameters stays."""
@@ -62,22 +62,24 @@ def _without(sql: str, place: int) -> str:
 
 def predicates() -> Iterator[Predicate]:
     """Find all of them."""
-    for info in pkgutil.iter_modules(store.__path__):
-        if info.name.startswith(("sqlite", "postgres")) and info.name not in SKIPPED:
-            yield from _predicates(importlib.import_module(f"{store.__name__}.{info.name}"), info.name)
+    names = {info.name for info in pkgutil.iter_modules(store.__path__)}.difference(SKIPPED)
+    for kind in ("sqlite", "postgres"):
+        for name in sorted(each for each in names if each.startswith(kind) or each in SHARED):
+            for statement, place in _predicates(importlib.import_module(f"{store.__name__}.{name}")):
+                yield Predicate(kind, name, statement, place)
 
 
-def _predicates(module: types.ModuleType, short: str) -> Iterator[Predicate]:
+def _predicates(module: types.ModuleType) -> Iterator[tuple[str, int]]:
     functions = dict(_functions(module))
     used = {name for function in functions.values() for name in function.__code__.co_names}
     for name, value in vars(module).items():
         if isinstance(value, str) and name in used:  # others are parts of statements, in which it is found again
             for place, _ in enumerate(PREDICATE.findall(value)):
-                yield Predicate(short, name, place)
+                yield name, place
     for name, function in functions.items():
         texts = [text for text in function.__code__.co_consts if isinstance(text, str) and text != function.__doc__]
         for place in range(sum(len(PREDICATE.findall(text)) for text in texts)):
-            yield Predicate(short, name, place)
+            yield name, place
 
 
 def _functions(module: types.ModuleType) -> Iterator[tuple[str, types.FunctionType]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from sensorcast.auth import tokens
 from sensorcast.cluster.relay import Relay
 from sensorcast.errors import InvalidRequest
 from sensorcast.model import Room
-from sensorcast.store import Store
 from sensorcast.store.postgres import PostgresStore
 from sensorcast.store.sqlite import SqliteStore
 from sensorcast.stream import SensorStream
@@ -32,6 +30,7 @@ from tests.isolation.node import NAMES, node, nodes
 from tests.isolation.predicates import Predicate, predicates
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
+from tests.support.stores import opener
 
 Mutate = Callable[[pytest.MonkeyPatch], None]
 
@@ -78,26 +77,14 @@ async def first_finding(urls: Sequence[str], tenants: Sequence[Tenant]) -> Findi
     return probe.findings[0] if probe.findings else None
 
 
-@asynccontextmanager
-async def opener(folder: Path, url: str) -> AsyncIterator[Callable[[], Any]]:
-    """Give what opens one and the same store again and again; an empty `url` is SQLite."""
-    opened: list[Store] = []
-
-    async def open_one() -> Store:
-        settings = registry.SETTINGS
-        store: Store = PostgresStore(url, settings) if url else SqliteStore(folder / "readings.db", settings)
-        await store.open()
-        opened.append(store)
-        return store
-
-    yield open_one
-    for store in opened:
-        await store.close()
-
-
 async def breaks(claim: Callable[..., Any], folder: Path, predicate: Predicate, url: str) -> bool:
-    """Tell whether a claim of a contract does not hold."""
-    async with opener(folder, url) as open_one:
+    """Tell whether a claim of a contract does not hold; an empty `url` is SQLite."""
+    settings = registry.SETTINGS
+
+    def make() -> PostgresStore | SqliteStore:
+        return PostgresStore(url, settings) if url else SqliteStore(folder / "readings.db", settings)
+
+    async with opener(make) as open_one:
         given: dict[str, Any] = {"store": await open_one()}
         with pytest.MonkeyPatch.context() as patch:
             if "revocations_max" in claim.__code__.co_varnames:
@@ -114,11 +101,11 @@ async def test_a_missing_predicate_is_found(
     predicate: Predicate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     url = ""
-    if predicate.is_postgres:
+    if predicate.store == "postgres":
         postgres: PostgresServer = request.getfixturevalue("postgres")
         url = await postgres.new_database()
     predicate.take_out(monkeypatch)
-    claim = BY_CONTRACT.get((predicate.module.partition("_")[2], predicate.name))
+    claim = BY_CONTRACT.get((predicate.module, predicate.name))
     if claim is not None:
         assert await breaks(claim, tmp_path, predicate, url)
         return
@@ -127,14 +114,11 @@ async def test_a_missing_predicate_is_found(
 
 
 def test_the_predicates_of_both_stores_are_known() -> None:
-    found = list(predicates())
-    for module in ("sqlite", "sqlite_credentials", "sqlite_registry", "sqlite_rows", "sqlite_series"):
-        assert module in {each.module for each in found}
-    for module in ("postgres", "postgres_credentials", "postgres_registry", "postgres_rows", "postgres_series"):
-        assert module in {each.module for each in found}
-    assert {f"{store}_{part}.{name}" for store in ("sqlite", "postgres") for part, name in BY_CONTRACT} <= {
-        f"{each.module}.{each.name}" for each in found
-    }
+    found = {(each.store, each.module) for each in predicates()}
+    for kind in ("sqlite", "postgres"):
+        for module in ("credentials", "registry", kind, f"{kind}_rows", f"{kind}_series"):
+            assert (kind, module) in found
+    assert BY_CONTRACT.keys() <= {(each.module, each.name) for each in predicates()}
 
 
 # What is no SQL

@@ -20,22 +20,14 @@ from tests.contracts import upgrade
 from tests.contracts.store import ANY_READING, KeyStoreContract, Model, OpenStore, ReadingStoreContract, history
 from tests.readings import SECOND_US, reading, series
 from tests.support.postgres import PostgresServer
+from tests.support.stores import opener
 
 
 @pytest.fixture
 async def open_store(postgres: PostgresServer) -> AsyncIterator[OpenStore]:
     url = await postgres.new_database()
-    opened: list[PostgresStore] = []
-
-    async def open_one() -> PostgresStore:
-        store = PostgresStore(url, Settings())
-        await store.open()
-        opened.append(store)
-        return store
-
-    yield open_one
-    for store in opened:
-        await store.close()
+    async with opener(lambda: PostgresStore(url, Settings())) as open_one:
+        yield open_one
 
 
 class TestReadings(ReadingStoreContract):

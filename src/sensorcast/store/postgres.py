@@ -8,28 +8,26 @@ servers on one database keep the contract together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import asyncpg
 
 from sensorcast.errors import Unavailable
-from sensorcast.model import ApiKey, Entry, Organization, Reading, Revocation, Verdict
+from sensorcast.model import Reading, Verdict
 from sensorcast.settings import Settings
-from sensorcast.store import Bucket, E, ReadingPage
-from sensorcast.store import postgres_credentials as credentials
+from sensorcast.store import Bucket, ReadingPage
 from sensorcast.store import postgres_expiry as expiry
-from sensorcast.store import postgres_registry as registry
 from sensorcast.store.cursors import FROM_THE_START, decode_cursor, encode_cursor
 from sensorcast.store.postgres_rows import SELECT_READING, from_row
 from sensorcast.store.postgres_series import select_samples, select_series
 from sensorcast.store.postgres_server import is_lost, open_failure, open_pool, translate
+from sensorcast.store.postgres_statements import PostgresStatements
 from sensorcast.store.postgres_writer import PostgresWriter
-from sensorcast.store.registry_rows import KINDS, to_row
-
-T = TypeVar("T")
+from sensorcast.store.records import Records
+from sensorcast.store.statements import T, Work
 
 _READERS: Final = 8
 """Queries that run at the same time; PostgreSQL gives each a process, so not many more than its cores."""
@@ -64,12 +62,12 @@ _REWRITE_VERSION: Final = "UPDATE schema_version SET version = version"
 """A write that changes nothing."""
 
 
-class PostgresStore:
+class PostgresStore(Records):
     """`Store` in one PostgreSQL database. `random` spreads the moments at which servers connect again."""
 
     def __init__(self, url: str, settings: Settings, *, random: Random | None = None) -> None:
+        super().__init__(settings)
         self._url = url
-        self._settings = settings
         self._writer = PostgresWriter(url, settings, random=random or Random())  # noqa: S311 spreading, not secrets
         self._pool: Any = None
         self._waiting = 0
@@ -156,73 +154,11 @@ class PostgresStore:
                 self._probe.add_done_callback(_mark_seen)
         return failure
 
-    async def create_key(self, key: ApiKey) -> None:
-        await self.change(lambda connection: credentials.insert_key(connection, key))
+    async def _ask(self, work: Work[T]) -> T:
+        return await self.query(lambda connection: work(PostgresStatements(connection)))
 
-    async def find_key(self, key_id: str) -> ApiKey | None:
-        return await self.query(lambda connection: credentials.find_key(connection, key_id))
-
-    async def list_keys(self, organization_id: str) -> list[ApiKey]:
-        return await self.query(lambda connection: credentials.list_keys(connection, organization_id))
-
-    async def revoke_key(self, organization_id: str, key_id: str, *, now_us: int) -> bool:
-        return await self.change(lambda connection: credentials.revoke_key(connection, organization_id, key_id, now_us))
-
-    async def note_key_uses(self, last_used_at_us: Mapping[str, int]) -> None:
-        await self.change(lambda connection: credentials.note_key_uses(connection, last_used_at_us))
-
-    async def revoke(self, revocation: Revocation) -> None:
-        await self.change(lambda connection: credentials.revoke(connection, revocation))
-
-    async def revocations_since(self, number: int) -> list[Revocation]:
-        return await self.query(lambda connection: credentials.revocations_since(connection, number))
-
-    async def list_revocations(self, organization_id: str) -> list[Revocation]:
-        return await self.query(lambda connection: credentials.list_revocations(connection, organization_id))
-
-    async def put_entry(self, entry: Entry) -> bool:
-        row = to_row(entry)
-        return await self.change(lambda connection: registry.put_entry(connection, row, self._settings))
-
-    async def add_missing(self, entries: Sequence[Entry]) -> int:
-        return await self.change(lambda connection: registry.add_missing(connection, entries, self._settings))
-
-    async def find_entry(self, kind: type[E], organization_id: str, entry_id: str) -> E | None:
-        found = await self.find_entries(kind, organization_id, [entry_id])
-        return found[0] if found else None
-
-    async def find_entries(self, kind: type[E], organization_id: str, entry_ids: Sequence[str]) -> list[E]:
-        return await self.query(
-            lambda connection: registry.find_entries(connection, KINDS[kind], organization_id, entry_ids)
-        )
-
-    async def list_entries(
-        self,
-        kind: type[E],
-        organization_id: str,
-        *,
-        after: str | None,
-        limit: int,
-        site_id: str | None = None,
-        unit_id: str | None = None,
-    ) -> list[E]:
-        only = {name: each for name, each in (("site_id", site_id), ("unit_id", unit_id)) if each is not None}
-        return await self.query(
-            lambda connection: registry.list_entries(
-                connection, KINDS[kind], organization_id, after=after or "", limit=limit, only=only
-            )
-        )
-
-    async def remove_entry(self, kind: type[E], organization_id: str, entry_id: str) -> bool:
-        return await self.change(
-            lambda connection: registry.remove_entry(connection, KINDS[kind], organization_id, entry_id)
-        )
-
-    async def list_organizations(self, *, after: str | None, limit: int) -> list[Organization]:
-        return await self.query(lambda connection: registry.list_organizations(connection, after or "", limit))
-
-    async def registry_changes(self, since: int) -> tuple[int, list[str]]:
-        return await self.query(lambda connection: registry.changes(connection, since))
+    async def _transact(self, work: Work[T]) -> T:
+        return await self.change(lambda connection: work(PostgresStatements(connection)))
 
     async def _select(self, sql: str, *bindings: Any) -> list[Reading]:
         return [from_row(row) for row in await self.query(lambda connection: connection.fetch(sql, *bindings))]

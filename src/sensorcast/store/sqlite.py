@@ -9,28 +9,26 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import apsw
 
 from sensorcast.errors import Unavailable
-from sensorcast.model import ApiKey, Entry, Organization, Reading, Revocation, Verdict
+from sensorcast.model import Reading, Verdict
 from sensorcast.settings import Settings
-from sensorcast.store import Bucket, E, ReadingPage
-from sensorcast.store import sqlite_credentials as credentials
-from sensorcast.store import sqlite_registry as registry
+from sensorcast.store import Bucket, ReadingPage
 from sensorcast.store.cursors import FROM_THE_START, decode_cursor, encode_cursor
-from sensorcast.store.registry_rows import KINDS, to_row
+from sensorcast.store.records import Records
 from sensorcast.store.sqlite_file import open_failure, open_reader, translate
 from sensorcast.store.sqlite_rows import SELECT_READING, delete_old, from_row, units_with_old
 from sensorcast.store.sqlite_series import select_samples, select_series
+from sensorcast.store.sqlite_statements import run
 from sensorcast.store.sqlite_writer import SqliteWriter
-
-T = TypeVar("T")
+from sensorcast.store.statements import T, Work
 
 _READERS: Final = 4
 """Queries that run at the same time. They wait for the disk rather than for a core, so a few more than cores."""
@@ -59,12 +57,12 @@ _HISTORY: Final = (
 )
 
 
-class SqliteStore:
+class SqliteStore(Records):
     """Every contract of `store` in one SQLite file. Another process may open the same file, as the CLI does."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
+        super().__init__(settings)
         self._path = path
-        self._settings = settings
         self._writer = SqliteWriter(path, settings)
         self._readers: _Readers | None = None
         self._probe: asyncio.Future[Any] | None = None
@@ -147,75 +145,11 @@ class SqliteStore:
                 self._probe.add_done_callback(_mark_seen)
         return failure
 
-    async def create_key(self, key: ApiKey) -> None:
-        await self._change(lambda connection: credentials.insert_key(connection, key))
+    async def _ask(self, work: Work[T]) -> T:
+        return await self._query(lambda connection: run(work, connection))
 
-    async def find_key(self, key_id: str) -> ApiKey | None:
-        return await self._query(lambda connection: credentials.find_key(connection, key_id))
-
-    async def list_keys(self, organization_id: str) -> list[ApiKey]:
-        return await self._query(lambda connection: credentials.list_keys(connection, organization_id))
-
-    async def revoke_key(self, organization_id: str, key_id: str, *, now_us: int) -> bool:
-        return await self._change(
-            lambda connection: credentials.revoke_key(connection, organization_id, key_id, now_us)
-        )
-
-    async def note_key_uses(self, last_used_at_us: Mapping[str, int]) -> None:
-        await self._change(lambda connection: credentials.note_key_uses(connection, last_used_at_us))
-
-    async def revoke(self, revocation: Revocation) -> None:
-        await self._change(lambda connection: credentials.revoke(connection, revocation))
-
-    async def revocations_since(self, number: int) -> list[Revocation]:
-        return await self._query(lambda connection: credentials.revocations_since(connection, number))
-
-    async def list_revocations(self, organization_id: str) -> list[Revocation]:
-        return await self._query(lambda connection: credentials.list_revocations(connection, organization_id))
-
-    async def put_entry(self, entry: Entry) -> bool:
-        row = to_row(entry)
-        return await self._change(lambda connection: registry.put_entry(connection, row, self._settings))
-
-    async def add_missing(self, entries: Sequence[Entry]) -> int:
-        return await self._change(lambda connection: registry.add_missing(connection, entries, self._settings))
-
-    async def find_entry(self, kind: type[E], organization_id: str, entry_id: str) -> E | None:
-        found = await self.find_entries(kind, organization_id, [entry_id])
-        return found[0] if found else None
-
-    async def find_entries(self, kind: type[E], organization_id: str, entry_ids: Sequence[str]) -> list[E]:
-        return await self._query(
-            lambda connection: registry.find_entries(connection, KINDS[kind], organization_id, entry_ids)
-        )
-
-    async def list_entries(
-        self,
-        kind: type[E],
-        organization_id: str,
-        *,
-        after: str | None,
-        limit: int,
-        site_id: str | None = None,
-        unit_id: str | None = None,
-    ) -> list[E]:
-        only = {name: each for name, each in (("site_id", site_id), ("unit_id", unit_id)) if each is not None}
-        return await self._query(
-            lambda connection: registry.list_entries(
-                connection, KINDS[kind], organization_id, after=after or "", limit=limit, only=only
-            )
-        )
-
-    async def remove_entry(self, kind: type[E], organization_id: str, entry_id: str) -> bool:
-        return await self._change(
-            lambda connection: registry.remove_entry(connection, KINDS[kind], organization_id, entry_id)
-        )
-
-    async def list_organizations(self, *, after: str | None, limit: int) -> list[Organization]:
-        return await self._query(lambda connection: registry.list_organizations(connection, after or "", limit))
-
-    async def registry_changes(self, since: int) -> tuple[int, list[str]]:
-        return await self._query(lambda connection: registry.changes(connection, since))
+    async def _transact(self, work: Work[T]) -> T:
+        return await self._change(lambda connection: run(work, connection))
 
     async def _select(self, sql: str, bindings: Any) -> list[Reading]:
         return await self._query(lambda connection: [from_row(row) for row in connection.execute(sql, bindings)])

@@ -13,10 +13,9 @@ import apsw
 
 from sensorcast.errors import ConfigurationError
 from sensorcast.model import ApiKey, Entry, Reading, Revocation
-from sensorcast.store import sqlite_credentials as credentials
-from sensorcast.store import sqlite_registry as registry
+from sensorcast.store.credential_rows import KEY_COLUMNS, REVOCATION_COLUMNS, to_key, to_revocation
+from sensorcast.store.registry_rows import COLUMNS, to_row
 from sensorcast.store.registry_rows import from_row as from_entry_row
-from sensorcast.store.registry_rows import to_row
 from sensorcast.store.sqlite_file import open_failure, open_writer
 from sensorcast.store.sqlite_rows import SELECT_READING, from_row
 
@@ -26,6 +25,12 @@ _PAGE: Final = (
     "WHERE (r.unit_no, r.recorded_at_us, r.device_id) > (?, ?, ?) "
     "ORDER BY r.unit_no, r.recorded_at_us, r.device_id LIMIT ?"
 )
+_ENTRIES: Final = (
+    f"SELECT {COLUMNS} FROM registry WHERE (kind, organization_id, entry_id) > (?, ?, ?) "  # noqa: S608 our names
+    "ORDER BY kind, organization_id, entry_id LIMIT ?"
+)
+_KEYS: Final = f"SELECT {KEY_COLUMNS} FROM api_keys ORDER BY organization_id, created_at_us, key_id"  # noqa: S608
+_REVOCATIONS: Final = f"SELECT {REVOCATION_COLUMNS} FROM revocations ORDER BY revocation_no"  # noqa: S608
 
 
 class Place(NamedTuple):
@@ -71,15 +76,12 @@ class SqliteSource:
     def entries(self, behind: Entry | None, limit: int) -> list[Entry]:
         """Give the next entries of the registry behind one of them, of all organizations."""
         place = ("", "", "") if behind is None else to_row(behind)[:3]
-        return [from_entry_row(row) for row in registry.list_everything(self._connection, place, limit)]
+        return [from_entry_row(row) for row in self._connection.execute(_ENTRIES, (*place, limit))]
 
     def keys(self) -> list[ApiKey]:
         """Every API key, of all organizations."""
-        owners: list[Any] = self._connection.execute(
-            "SELECT DISTINCT organization_id FROM api_keys ORDER BY 1"
-        ).fetchall()
-        return [key for (owner,) in owners for key in credentials.list_keys(self._connection, owner)]
+        return [to_key(row) for row in self._connection.execute(_KEYS)]
 
     def revocations(self) -> list[Revocation]:
         """Every revocation, by number."""
-        return credentials.revocations_since(self._connection, -1)
+        return [to_revocation(row) for row in self._connection.execute(_REVOCATIONS)]

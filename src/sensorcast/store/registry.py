@@ -1,4 +1,4 @@
-"""The registry in PostgreSQL: one function per statement, each on a connection given by `postgres`.
+"""The registry in a database: one function per statement or transaction.
 
 Owns its rows. The invariant: what changes an entry numbers the change in the same transaction, and numbers become
 visible in their order; no organization has more entries than it may, unless a setting was lowered: whoever writes
@@ -23,6 +23,7 @@ from sensorcast.store.registry_rows import (
     refusal,
     room,
 )
+from sensorcast.store.statements import Statements
 
 _OF_KIND: Final = "kind = $1 AND organization_id = $2"
 _INSERT: Final = f"INSERT INTO registry ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"  # noqa: S608 our names
@@ -30,12 +31,12 @@ _REPLACE: Final = (
     "UPDATE registry SET name = $4, site_id = $5, unit_id = $6, area = $7, metadata = $8 "
     "WHERE kind = $1 AND organization_id = $2 AND entry_id = $3"
 )
-_COUNT: Final = f"SELECT coalesce(sum(entries), 0)::bigint FROM registry_counts WHERE {_OF_KIND}"  # noqa: S608
+_COUNT: Final = f"SELECT CAST(coalesce(sum(entries), 0) AS bigint) FROM registry_counts WHERE {_OF_KIND}"  # noqa: S608
 _GROW: Final = (
     "INSERT INTO registry_counts AS c (kind, organization_id, entries) VALUES ($1, $2, $3) "
     "ON CONFLICT (kind, organization_id) DO UPDATE SET entries = c.entries + excluded.entries"
 )
-_FIND: Final = f"SELECT {COLUMNS} FROM registry WHERE {_OF_KIND} AND entry_id = ANY($3::text[]) ORDER BY entry_id"  # noqa: S608
+_FIND: Final = f"SELECT {COLUMNS} FROM registry WHERE {_OF_KIND} AND entry_id {{among}} ORDER BY entry_id"  # noqa: S608
 _LIST: Final = (
     f"SELECT {COLUMNS} FROM registry WHERE {_OF_KIND} AND entry_id > $3 {{}} "  # noqa: S608
     "ORDER BY entry_id LIMIT $4"
@@ -60,108 +61,110 @@ _LOCK_NUMBERS: Final = "SELECT pg_advisory_xact_lock(91625968963588)"
 
 _NUMBER: Final = (
     "INSERT INTO registry_changes (organization_id, change_no) "
-    "SELECT $1, coalesce(max(change_no), 0) + 1 FROM registry_changes "
+    "SELECT $1, coalesce(max(change_no), 0) + 1 FROM registry_changes WHERE true "
     "ON CONFLICT (organization_id) DO UPDATE SET change_no = excluded.change_no"
 )
 _CHANGES: Final = "SELECT change_no, organization_id FROM registry_changes WHERE change_no > $1 ORDER BY change_no"
 
 
-async def put_entry(connection: Any, row: Row, settings: Settings) -> bool:
+async def put_entry(statements: Statements, row: Row, settings: Settings) -> bool:
     """Insert or replace an entry; True when it is new. Raises `InvalidRequest` when there is no room for it."""
-    await _number(connection, row.organization_id)
-    if await connection.execute(_REPLACE, *row[:8]) == "UPDATE 1":
+    await _number(statements, row.organization_id)
+    if await statements.execute(_REPLACE, *row[:8]):
         return False
-    if not await _room(connection, row, settings):
+    if not await _room(statements, row, settings):
         raise refusal(row.kind, settings)
-    await connection.execute(_INSERT, *row)
-    await _grow(connection, row.kind, row.organization_id, 1)
-    await know_organization(connection, row.organization_id, row.created_at_us)
+    await statements.execute(_INSERT, *row)
+    await _grow(statements, row.kind, row.organization_id, 1)
+    await know_organization(statements, row.organization_id, row.created_at_us)
     return True
 
 
-async def add_missing(connection: Any, entries: Iterable[Entry], settings: Settings) -> int:
+async def add_missing(statements: Statements, entries: Iterable[Entry], settings: Settings) -> int:
     """Insert those that are missing and find room; give how many that were."""
     added = 0
     for organization_id, kinds in grouped(entries).items():
-        await connection.execute(_LOCK, organization_id)
+        await statements.lock(_LOCK, organization_id)
         for rows in kinds.values():
-            added += await _add(connection, rows, settings)
-        await know_organization(connection, organization_id, oldest_us(kinds))
+            added += await _add(statements, rows, settings)
+        await know_organization(statements, organization_id, oldest_us(kinds))
     return added
 
 
-async def know_organization(connection: Any, organization_id: str, created_at_us: int) -> None:
+async def know_organization(statements: Statements, organization_id: str, created_at_us: int) -> None:
     """See to it that an organization is known, before or after somebody else who puts it at this moment."""
-    await connection.execute(_LOCK, organization_id)
-    await connection.execute(_INSERT, *nameless(organization_id, created_at_us))
+    await statements.lock(_LOCK, organization_id)
+    await statements.execute(_INSERT, *nameless(organization_id, created_at_us))
 
 
-async def find_entries(connection: Any, kind: str, organization_id: str, entry_ids: Sequence[str]) -> list[Any]:
+async def find_entries(statements: Statements, kind: str, organization_id: str, entry_ids: Sequence[str]) -> list[Any]:
     """Give the entries with these ids that there are, by id."""
     possible = [entry_id for entry_id in entry_ids if "\0" not in entry_id]  # PostgreSQL cannot hold it: none has it
-    return [from_row(row) for row in await connection.fetch(_FIND, kind, organization_id, possible)]
-
-
-async def list_entries(
-    connection: Any, kind: str, organization_id: str, *, after: str, limit: int, only: Mapping[str, str]
-) -> list[Any]:
-    """Give entries by id, behind an id; `only` names columns and what they must hold."""
-    conditions = " ".join(f"AND {column} = ${number}" for number, column in enumerate(only, start=5))
-    rows = await connection.fetch(_LIST.format(conditions), kind, organization_id, after, limit, *only.values())
+    rows = await statements.fetch(_FIND.format(among=statements.among_3), kind, organization_id, possible)
     return [from_row(row) for row in rows]
 
 
-async def list_organizations(connection: Any, after: str, limit: int) -> list[Any]:
+async def list_entries(
+    statements: Statements, kind: str, organization_id: str, *, after: str, limit: int, only: Mapping[str, str]
+) -> list[Any]:
+    """Give entries by id, behind an id; `only` names columns and what they must hold."""
+    conditions = " ".join(f"AND {column} = ${number}" for number, column in enumerate(only, start=5))
+    rows = await statements.fetch(_LIST.format(conditions), kind, organization_id, after, limit, *only.values())
+    return [from_row(row) for row in rows]
+
+
+async def list_organizations(statements: Statements, after: str, limit: int) -> list[Any]:
     """Give organizations by id, behind an id."""
-    return [from_row(row) for row in await connection.fetch(_ORGANIZATIONS, after, limit)]
+    return [from_row(row) for row in await statements.fetch(_ORGANIZATIONS, after, limit)]
 
 
-async def remove_entry(connection: Any, kind: str, organization_id: str, entry_id: str) -> bool:
+async def remove_entry(statements: Statements, kind: str, organization_id: str, entry_id: str) -> bool:
     """Remove an entry, with an organization all of its entries; False when there is none."""
     if "\0" in entry_id:
         return False
-    await _number(connection, organization_id)
-    if await connection.execute(_REMOVE, kind, organization_id, entry_id) != "DELETE 1":
+    await _number(statements, organization_id)
+    if not await statements.execute(_REMOVE, kind, organization_id, entry_id):
         return False
-    await _grow(connection, kind, organization_id, -1)
+    await _grow(statements, kind, organization_id, -1)
     if kind == "organization":
-        await connection.execute(_REMOVE_ALL, organization_id)
-        await connection.execute(_FORGET_COUNTS, organization_id)
+        await statements.execute(_REMOVE_ALL, organization_id)
+        await statements.execute(_FORGET_COUNTS, organization_id)
     return True
 
 
-async def changes(connection: Any, since: int) -> tuple[int, list[str]]:
+async def changes(statements: Statements, since: int) -> tuple[int, list[str]]:
     """Give the number of the last change, and the organizations that have changed after another."""
-    rows = await connection.fetch(_CHANGES, since)
+    rows = await statements.fetch(_CHANGES, since)
     return (rows[-1][0] if rows else since), [organization_id for _, organization_id in rows]
 
 
-async def _number(connection: Any, organization_id: str) -> None:
+async def _number(statements: Statements, organization_id: str) -> None:
     """Number a change, and keep others from writing entries of the organization."""
-    await connection.execute(_LOCK_NUMBERS)
-    await connection.execute(_NUMBER, organization_id)
+    await statements.lock(_LOCK_NUMBERS)
+    await statements.execute(_NUMBER, organization_id)
 
 
-async def _add(connection: Any, rows: Mapping[str, Row], settings: Settings) -> int:
+async def _add(statements: Statements, rows: Mapping[str, Row], settings: Settings) -> int:
     """Insert the missing ones of rows of one organization and kind."""
     first = next(iter(rows.values()))
-    found = await find_entries(connection, first.kind, first.organization_id, list(rows))
+    found = await find_entries(statements, first.kind, first.organization_id, list(rows))
     there = {entry.entry_id for entry in found}
     missing = [row for entry_id, row in rows.items() if entry_id not in there]
     if not missing:
         return 0
-    added = missing[: await _room(connection, first, settings)]
-    await connection.executemany(_INSERT, added)
-    await _grow(connection, first.kind, first.organization_id, len(added))
+    added = missing[: await _room(statements, first, settings)]
+    await statements.execute_many(_INSERT, added)
+    await _grow(statements, first.kind, first.organization_id, len(added))
     return len(added)
 
 
-async def _room(connection: Any, row: Row, settings: Settings) -> int:
+async def _room(statements: Statements, row: Row, settings: Settings) -> int:
     """Give how many more entries of a row's kind its organization may have."""
-    return room(row.kind, settings, await connection.fetchval(_COUNT, row.kind, row.organization_id))
+    [(count,)] = await statements.fetch(_COUNT, row.kind, row.organization_id)
+    return room(row.kind, settings, count)
 
 
-async def _grow(connection: Any, kind: str, organization_id: str, change: int) -> None:
+async def _grow(statements: Statements, kind: str, organization_id: str, change: int) -> None:
     """Count what was inserted or removed, in the same transaction."""
     if kind in SETTINGS:
-        await connection.execute(_GROW, kind, organization_id, change)
+        await statements.execute(_GROW, kind, organization_id, change)
