@@ -18,7 +18,7 @@ from sensorcast.store.sqlite import SqliteStore
 from sensorcast.store.sqlite_source import SqliteSource
 from tests.contracts.registry import device, organization, site, unit
 from tests.contracts.store import FULL, history
-from tests.readings import T0_US, reading, series
+from tests.readings import SECOND_US, T0_US, reading, series
 from tests.support.postgres import PostgresServer
 
 KEY = ApiKey(key_id="k1", organization_id="acme", name="gateway", secret_sha256="ab" * 32, created_at_us=T0_US)
@@ -51,6 +51,13 @@ async def target(postgres: PostgresServer) -> AsyncIterator[PostgresStore]:
     store = PostgresStore(await postgres.new_database(), Settings())
     await store.open()
     yield store
+    await store.close()
+
+
+async def appended(path: Path, new: Reading) -> None:
+    store = SqliteStore(path, Settings())
+    await store.open()
+    await store.append([new])
     await store.close()
 
 
@@ -138,3 +145,31 @@ async def test_a_move_taken_up_again_revokes_no_key_that_was_made_after_everythi
     await moved(path, target)
     assert await target.find_key("k2") == new
     assert [each.kind for each in await target.list_revocations("acme")] == [RevocationKind.ORGANIZATION]
+
+
+@pytest.mark.parametrize("stop_after", [50, len(EVERYTHING)])
+async def test_readings_that_came_in_between_two_runs_are_moved_too(
+    path: Path, target: PostgresStore, monkeypatch: pytest.MonkeyPatch, stop_after: int
+) -> None:
+    monkeypatch.setattr(move_module, "PAGE_READINGS", 7)
+    with pytest.raises(InterruptedError):
+        await moved(path, target, stop_after=stop_after)
+    late = reading("u1", 7 * 86_400 * SECOND_US)
+    await appended(path, late)
+    assert (await moved(path, target)).stored > 0
+    assert (await history(target))[0] == late
+    assert len(await everything(target)) == len(EVERYTHING) + 1
+
+
+async def test_a_key_that_was_revoked_in_between_two_runs_is_revoked_at_the_target_too(
+    path: Path, target: PostgresStore
+) -> None:
+    await moved(path, target)
+    store = SqliteStore(path, Settings())
+    await store.open()
+    assert await store.revoke_key("acme", "k1", now_us=T0_US + 5)
+    await store.close()
+    await moved(path, target)
+    found = await target.find_key("k1")
+    assert found is not None
+    assert found.revoked_at_us == T0_US + 5

@@ -54,6 +54,9 @@ async def move(source: SqliteSource, target: PostgresStore, *, on_page: Callable
     """
     total = await asyncio.to_thread(source.count)
     place, before = await _found(target, source.name)
+    if await asyncio.to_thread(source.count_up_to, place) != before:
+        # A server was at work on the source since: what it stored may lie before the place, so everything is looked at.
+        place, before = START, 0
     # The registry first: a key makes its organization known, by nothing but its id.
     entries = await _move_registry(source, target)
     moved = Moved(before=before, keys=await _move_credentials(source, target), entries=entries)
@@ -106,8 +109,11 @@ async def _move_credentials(source: SqliteSource, target: PostgresStore) -> int:
             await target.revoke(revocation)
     keys = await asyncio.to_thread(source.keys)
     for key in keys:
-        if await target.find_key(key.key_id) is None:
+        there = await target.find_key(key.key_id)
+        if there is None:
             await target.create_key(key)
+        elif key.revoked_at_us is not None and there.revoked_at_us is None:
+            await target.revoke_key(key.organization_id, key.key_id, now_us=key.revoked_at_us)
     return len(keys)
 
 

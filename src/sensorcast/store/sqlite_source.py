@@ -1,7 +1,7 @@
 """Everything in a SQLite database, in the order of its key: for a move to another store.
 
 The invariant: while it is open nobody else writes to the database, so a place in the order says exactly what came
-before it, today and after an interruption.
+before it. Between two moves a server may have written: `count_up_to` tells whether it did before a place.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _ENTRIES: Final = (
 )
 _KEYS: Final = f"SELECT {KEY_COLUMNS} FROM api_keys ORDER BY organization_id, created_at_us, key_id"  # noqa: S608
 _REVOCATIONS: Final = f"SELECT {REVOCATION_COLUMNS} FROM revocations ORDER BY revocation_no"  # noqa: S608
+
+_COUNT_UP_TO: Final = "SELECT count(*) FROM readings WHERE (unit_no, recorded_at_us, device_id) <= (?, ?, ?)"
 
 
 class Place(NamedTuple):
@@ -64,6 +66,10 @@ class SqliteSource:
     def count(self) -> int:
         """How many readings there are."""
         return int(self._connection.execute("SELECT count(*) FROM readings").get)
+
+    def count_up_to(self, place: Place) -> int:
+        """How many readings there are up to a place, the one there included."""
+        return int(self._connection.execute(_COUNT_UP_TO, place).get)
 
     def page(self, behind: Place, limit: int) -> tuple[Place, list[Reading]]:
         """Give the next readings behind a place, and the place behind them."""
