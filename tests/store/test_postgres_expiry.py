@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import asyncpg
 import pytest
+from msgspec import structs
 
 from sensorcast.errors import Unavailable
 from sensorcast.model import Verdict
@@ -40,4 +43,16 @@ async def test_a_partition_that_somebody_reads_for_long_is_left_for_later_and_is
         assert await store.trouble() is None
     assert await store.expire(before_us=T0_US + 60 * DAY_US, limit=10) >= 1
     await dump.close()
+    await store.close()
+
+
+async def test_ids_given_by_clients_go_with_the_partition_of_their_readings(postgres: PostgresServer) -> None:
+    url = await postgres.new_database()
+    store, shell = PostgresStore(url, Settings()), await asyncpg.connect(url)
+    await store.open()
+    await store.append([structs.replace(each, id=str(uuid4())) for each in series(50)])
+    while await store.expire(before_us=T0_US + 60 * DAY_US, limit=10):
+        pass
+    assert await shell.fetchval("SELECT count(*) FROM given_ids") == 0
+    await shell.close()
     await store.close()

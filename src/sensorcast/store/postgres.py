@@ -139,9 +139,12 @@ class PostgresStore(Records):
         if partition is not None:
             return await self.change(lambda connection: expiry.drop(connection, partition, before_us, limit))
         keys = await self.query(lambda connection: expiry.old_rows(connection, before_us, limit))
-        if not keys:
+        if keys:
+            return await self.change(lambda connection: expiry.delete(connection, keys, before_us, limit))
+        if not await self.query(lambda connection: expiry.has_old_ids(connection, before_us)):
             return 0
-        return await self.change(lambda connection: expiry.delete(connection, keys, before_us, limit))
+        await self.change(lambda connection: expiry.forget_ids(connection, before_us, limit))
+        return 1  # their readings were counted when the partition was dropped
 
     async def trouble(self) -> str | None:
         if self._pool is None:

@@ -24,6 +24,7 @@ _DELETE: Final = (
 _DELETE_GIVEN: Final = (
     "DELETE FROM given_ids WHERE ctid = ANY (ARRAY(SELECT ctid FROM given_ids WHERE recorded_at_us < $1 LIMIT $2))"
 )
+_ANY_GIVEN: Final = "SELECT EXISTS (SELECT FROM given_ids WHERE recorded_at_us < $1)"
 _LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '2s'"
 """A drop waits for queries under way, and new ones wait behind it: not for long."""
 
@@ -42,7 +43,7 @@ async def drop(connection: Any, partition: str, before_us: int, limit: int) -> i
         await connection.execute(f"DROP TABLE IF EXISTS {partition}")
     except asyncpg.LockNotAvailableError as exc:
         raise Unavailable("old readings are in use", hint="Is a backup or a shell at work?", retry_after_s=60) from exc
-    await _forget_ids(connection, before_us, limit)
+    await forget_ids(connection, before_us, limit)
     return max(1, rows or 0)
 
 
@@ -56,9 +57,15 @@ async def delete(connection: Any, keys: list[Any], before_us: int, limit: int) -
     """Delete readings by their keys; give how many."""
     columns = [list(column) for column in zip(*keys, strict=True)]
     status: str = await connection.execute(_DELETE, *columns)
-    await _forget_ids(connection, before_us, limit)
+    await forget_ids(connection, before_us, limit)
     return int(status.rpartition(" ")[2])
 
 
-async def _forget_ids(connection: Any, before_us: int, limit: int) -> None:
+async def has_old_ids(connection: Any, before_us: int) -> bool:
+    """Tell whether ids given by clients are left of readings recorded before a time."""
+    return bool(await connection.fetchval(_ANY_GIVEN, before_us))
+
+
+async def forget_ids(connection: Any, before_us: int, limit: int) -> None:
+    """Delete ids given by clients of readings recorded before a time."""
     await connection.execute(_DELETE_GIVEN, before_us, limit)
