@@ -92,3 +92,12 @@ async def test_an_organization_of_others_is_answered_exactly_as_an_unknown_one(d
     unknown = await door.get(f"/api/orgs/nobody/{path}", **_SPAN)
     assert theirs.status_code == 404
     assert (theirs.content, theirs.headers.raw) == (unknown.content, unknown.headers.raw)
+
+
+@pytest.mark.parametrize("path", [_SERIES, f"{_SAMPLES}?unit=fridge-a"])
+async def test_a_bucket_that_would_begin_before_the_first_day_there_is_is_refused(door: Door, path: str) -> None:
+    span = {"start": "0001-01-01T00:00:00Z", "end": "9999-12-31T23:59:59Z", "points": "7"}
+    joint = "&" if "?" in path else "?"
+    answer = await door.get(path + joint + "&".join(f"{name}={value}" for name, value in span.items()))
+    assert answer.status_code == 422
+    assert answer.json()["error"]["message"] == "start is too early: its bucket would begin before the year 1"

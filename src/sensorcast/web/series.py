@@ -35,6 +35,8 @@ LOOKUPS_MAX: Final = 20_000
 COLUMNS: Final = ("temperature", "humidity", "battery", "signalStrength")
 _NAME_MAX: Final = 128
 _SECOND_US: Final = 1_000_000
+_YEAR_1_US: Final = -62_135_596_800_000_000
+"""The earliest time that can be written."""
 _LENGTHS_S: Final = (
     *(1, 2, 5, 10, 15, 30),
     *(60, 120, 300, 600, 900, 1_800),
@@ -130,7 +132,10 @@ def _span(query: QueryParams) -> tuple[int, int, int]:
     start_us, end_us = parameters.span_us(query)
     points = parameters.whole_number(query, "points", default=DEFAULT_POINTS, highest=POINTS_MAX)
     bucket_us = bucket_length_us(end_us - start_us, points)
-    return start_us - start_us % bucket_us, end_us, bucket_us
+    start_us -= start_us % bucket_us
+    if start_us < _YEAR_1_US:
+        raise InvalidRequest("start is too early: its bucket would begin before the year 1", hint="ask for less time")
+    return start_us, end_us, bucket_us
 
 
 def _measures(query: QueryParams) -> list[str]:
