@@ -80,6 +80,7 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
     "exp text": {"exp": str(int(NOW_S) + 60)},
     "exp bool": {"exp": True},
     "exp list": {"exp": [NOW_S + 60]},
+    "exp beyond a float": {"exp": 10**400},
     "sub missing": {"sub": ...},
     "sub empty": {"sub": ""},
     "sub number": {"sub": 5},
@@ -101,6 +102,7 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
     "nbf text": {"nbf": "0"},
     "nbf ahead": {"nbf": NOW_S + 31},
     "iat text": {"iat": "0"},
+    "iat beyond a float": {"iat": 10**400},
     "jti number": {"jti": 5},
     "jti empty": {"jti": ""},
 }
