@@ -185,8 +185,9 @@ A value that was not measured is `null`.
 ## From the client
 
 Each is answered through the acknowledgement callback where one is given, and harmless without one or with
-arguments of any other kind. An `error` is `{{code, message}}`. More events than `--client-events-per-s` allows are
-refused.
+arguments of any other kind. An `error` is `{{code, message}}`. More events than `--client-events-per-s` allows,
+and questions whose answers would come on top of too much that is not read yet, are answered `{{ok: false, error}}` with
+the code `rate_limited`, whatever they ask.
 
 {table(("Event", "Argument", "Answer", "What it does"), asked)}
 """

@@ -167,7 +167,8 @@ BATCHES_CONFLATED: Final = Counter(
 )
 CLIENT_EVENTS_REFUSED: Final = Counter(
     "sensorcast_client_events_refused",
-    "Events of clients beyond their rate; answered with `rate_limited` where they asked for an answer.",
+    "Events of clients beyond their rate, or that do not read their answers; answered with `rate_limited` where they "
+    "asked for an answer.",
     registry=REGISTRY,
 )
 CLIENTS_CUT: Final = Counter(

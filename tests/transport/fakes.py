@@ -110,8 +110,12 @@ class FakeCarrier:
 
     def __init__(self) -> None:
         self.writable = True
+        self.takes_bytes = 1_000_000
         self.sent: list[Frame] = []
         self.closed: list[str] = []
+
+    def takes(self, frame: Frame) -> bool:
+        return len(frame.text) <= self.takes_bytes
 
     def send(self, frame: Frame) -> None:
         self.sent.append(frame)

@@ -127,6 +127,17 @@ async def test_events_over_the_rate_are_counted_even_if_nobody_asked_for_an_answ
     assert CLIENT_EVENTS_REFUSED._value.get() == before + 2
 
 
+async def test_an_answer_that_would_be_too_much_unread_is_replaced_by_a_refusal(
+    server: IoServer, echo: Namespace
+) -> None:
+    peer = joined(server)
+    peer.carrier.takes_bytes = 200
+    peer.send(f'21["plain","{"x" * 200}"]', '22["plain",1]')
+    refusal, answer = peer.received
+    assert refusal.startswith('31[{"ok":false,"error":{"code":"rate_limited"')
+    assert answer == "32[[1]]"
+
+
 async def test_handlers_that_pile_up_are_refused(server: IoServer, root: Namespace) -> None:
     gates: list[asyncio.Event] = []
 

@@ -114,7 +114,10 @@ async def test_one_large_answer_does_not_cut_a_client_that_owes_nothing(slow_ser
 
 async def test_a_second_large_answer_cuts_a_client_that_has_not_read_the_first(slow_server: Server) -> None:
     peer = slow_server.connect(blocked=True)
+    assert peer.carrier.takes(Frame(b"4" + b"x" * 10 * HARD))
     peer.carrier.send(Frame(b"4" + b"x" * 10 * HARD))
+    assert peer.carrier.takes(Frame(b"4small"))
+    assert not peer.carrier.takes(Frame(b"4" + b"x" * 10 * HARD))
     peer.carrier.send(Frame(b"4" + b"x" * 10 * HARD))
     assert peer.transport.aborted
 

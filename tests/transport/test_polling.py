@@ -126,9 +126,12 @@ async def test_a_flush_larger_than_the_soft_limit_cuts_nobody() -> None:
 
 async def test_one_large_answer_does_not_cut_a_session_that_owes_nothing() -> None:
     session = Session()
+    assert session.carrier.takes(Frame(b"4" + b"x" * 10 * HARD))
     session.carrier.send(Frame(b"4" + b"x" * 10 * HARD))
+    assert session.carrier.takes(Frame(b"4small"))
     session.carrier.send(Frame(b"4small"))
     assert not session.handler.events
+    assert not session.carrier.takes(Frame(b"4" + b"x" * HARD))
     session.carrier.send(Frame(b"4" + b"x" * HARD))
     assert session.handler.events == ["closed: transport close: too slow"]
 

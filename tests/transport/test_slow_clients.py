@@ -134,7 +134,8 @@ def test_a_client_owed_more_acknowledgements_than_the_hard_limit_is_cut(
 
     def is_cut() -> bool:
         try:
-            client.ask(1, "get:latest:all")
+            for number in range(100):
+                client.ask(number, "get:latest", "u1")
         except (BrokenPipeError, ConnectionResetError):
             return True
         return metric(server, 'sensorcast_clients_cut_total{bound="bytes"}') == 1
@@ -155,6 +156,24 @@ def test_a_client_may_ask_for_the_latest_of_20_000_units(
     client.ask(1, "get:latest:all")
     client.ask(2, "ping")
     client.read_until(lambda: client.acks == [1, 2], within_s=30)
+    assert metric(server, "sensorcast_clients_cut_total") == 0
+
+
+def test_a_client_that_asks_for_everything_again_and_again_before_it_reads_is_refused_and_not_cut(
+    start_server: Callable[..., ServerProcess], connect: Connect
+) -> None:
+    server = start_server(**PATIENT)
+    organization = server.organization()
+    for first in range(0, 10_000, 2_500):
+        organization.post(*(reading(f"u{unit}") for unit in range(first, first + 2_500)))
+    client = connect(organization, stream="units")
+    for number in range(20):
+        client.ask(number, "get:latest:all")
+    refused = "sensorcast_client_events_refused_total"
+    wait_until(lambda: metric(server, refused) > 0, within_s=30, what="an answer is refused")
+    client.read_until(lambda: client.acks == list(range(20)), within_s=60)
+    client.ask(20, "get:latest:all")
+    client.read_until(lambda: client.acks[-1] == 20, within_s=30)
     assert metric(server, "sensorcast_clients_cut_total") == 0
 
 

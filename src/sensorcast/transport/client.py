@@ -2,7 +2,7 @@
 
 Owns the sockets of one connection. The invariants: an application's exception never reaches the connection or another
 client (it is logged, the client gets no answer); a handler answers at most once; a client that sends faster than its
-rate, or whose handlers pile up, is answered with an error instead of being served.
+rate, whose handlers pile up, or who does not read its answers, is answered with an error instead of being served.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ SERVER_DISCONNECT: Final = "server namespace disconnect"
 _RATE_CODE: Final = "rate_limited"
 _TOO_MANY: Final = "too many events (settings client_events_per_s, client_events_burst)"
 RATE_LIMITED: Final = {"ok": False, "error": {"code": _RATE_CODE, "message": _TOO_MANY}}
+_UNREAD: Final = "earlier answers have not been read (setting outbound_hard_bytes); ask again after them"
+TOO_MUCH_UNREAD: Final = {"ok": False, "error": {"code": _RATE_CODE, "message": _UNREAD}}
 
 
 class Application(Protocol):
@@ -210,6 +212,9 @@ class Client:
         except Exception as exc:  # a JsonError, or whatever an object of the application raises when it is read
             _failed("answer", exc)
         else:
+            if not self.connection.takes(frame):
+                CLIENT_EVENTS_REFUSED.inc()
+                frame = encode_ack(socket.namespace.name, ack_id, (TOO_MUCH_UNREAD,))
             self.connection.send(frame)
 
     def _notify(self, handlers: Iterable[Callable[..., Any]], socket: Socket, *args: Any) -> None:

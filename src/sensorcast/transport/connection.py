@@ -37,6 +37,10 @@ class Carrier(Protocol):
         """False while earlier output is stuck; volatile events are dropped then."""
         ...
 
+    def takes(self, frame: Frame) -> bool:
+        """False when sending it now would break the hard limit, because the peer has not read what it is owed."""
+        ...
+
     def send(self, frame: Frame) -> None:
         """Send one packet, never conflated; a peer that does not read is cut at the hard limit."""
         ...
@@ -152,6 +156,10 @@ class Connection:
     def over_rate(self) -> bool:
         """True while the peer sends more than its events a second allow."""
         return self._allowance < 0.0
+
+    def takes(self, frame: Frame) -> bool:
+        """False when sending it now would end the connection."""
+        return self.carrier is None or self.carrier.takes(frame)
 
     def send(self, frame: Frame) -> None:
         """Send one packet; nothing happens once closed."""

@@ -57,6 +57,15 @@ class OutboundHalf(asyncio.Protocol):
         """What was handed to the socket and has not left."""
         return self._transport.get_write_buffer_size()
 
+    def takes(self, frame: Frame) -> bool:
+        backlog, endpoint = self._backlog, self._endpoint
+        return backlog is None or endpoint is None or self._fits(backlog, endpoint, len(frame.websocket))
+
+    def _fits(self, backlog: Backlog, endpoint: Endpoint, size_bytes: int) -> bool:
+        """Whether so much more would keep within the hard limit."""
+        owed_bytes = backlog.owed_bytes(self._written_bytes, self._drained_bytes())
+        return owed_bytes + size_bytes <= endpoint.limits.outbound_hard_bytes
+
     def send(self, frame: Frame) -> None:
         self._write(frame.deflated if self._deflate else frame.websocket)
 
@@ -88,11 +97,9 @@ class OutboundHalf(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._closing or self._endpoint is None:
             return
-        if self._backlog is not None:
-            owed_bytes = self._backlog.owed_bytes(self._written_bytes, self._drained_bytes())
-            if owed_bytes + len(data) > self._endpoint.limits.outbound_hard_bytes:
-                self.cut("bytes")
-                return
+        if self._backlog is not None and not self._fits(self._backlog, self._endpoint, len(data)):
+            self.cut("bytes")
+            return
         self._endpoint.outbound_bytes += len(data)
         self._put(data)
 

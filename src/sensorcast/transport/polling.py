@@ -102,6 +102,12 @@ class PollingCarrier:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def takes(self, frame: Frame) -> bool:
+        if self._queued_bytes <= self._limits.outbound_soft_bytes:
+            return True
+        owed_bytes = self._queued_bytes - self._counted_from_bytes
+        return owed_bytes + _size_bytes(frame) <= self._limits.outbound_hard_bytes
+
     def send(self, frame: Frame) -> None:
         if self._closing:
             return
@@ -122,7 +128,7 @@ class PollingCarrier:
 
     def _queue(self, frame: Frame) -> None:
         self._frames.append(frame)
-        self._queued_bytes += len(frame.text) + sum(map(len, frame.attachments))
+        self._queued_bytes += _size_bytes(frame)
         if not self._closing:
             self._endpoint.owing.add(self)
         self._wake()
@@ -206,3 +212,7 @@ class PollingCarrier:
         self._endpoint.owing.discard(self)
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
+
+
+def _size_bytes(frame: Frame) -> int:
+    return len(frame.text) + sum(map(len, frame.attachments))
