@@ -62,6 +62,27 @@ async def test_who_follows_the_organization_at_a_rate_gets_each_unit_once_whatev
     assert slow.ids == ["a/u1/1", "a/u1/2"]
 
 
+async def test_who_follows_a_unit_and_its_site_at_two_rates_gets_the_unit_once_at_the_faster_one() -> None:
+    hub = Hub()
+    unit, site = Room.unit(reading(), "u1"), Room.site(reading(), "s1")
+    fast_unit, fast_site = follow(hub, site, SECOND), follow(hub, unit, SECOND)
+    hub.join(fast_unit, unit)
+    hub.join(fast_site, site)
+    both = [reading("u1", 1, site_id="s1"), reading("u2", 1, site_id="s1")]
+    await flushed(service_of(hub), both, [reading("u1", 2, site_id="s1")])
+    assert fast_unit.ids == ["a/u1/1", "a/u1/2", "a/u2/1"]
+    assert fast_site.ids == ["a/u1/1", "a/u2/1", "a/u1/2"]
+
+
+async def test_a_unit_that_moves_away_from_a_faster_site_goes_on_at_its_own_rate() -> None:
+    hub = Hub()
+    both = follow(hub, Room.unit(reading(), "u1"), SECOND)
+    hub.join(both, Room.site(reading(), "s1"))
+    moves = [[reading("u1", 1, site_id="s1")], [reading("u1", 2, site_id="s2")]]
+    await flushed(service_of(hub), *moves, [reading("u1", 3, site_id="s2")], [])
+    assert set(both.ids) == {"a/u1/1", "a/u1/2", "a/u1/3"}
+
+
 async def test_nothing_waits_for_a_rate_that_nobody_chose() -> None:
     hub = Hub()
     service = service_of(hub)

@@ -136,6 +136,18 @@ def test_who_leaves_one_of_its_rooms_between_two_slices_still_gets_the_others() 
     assert [text[:1] for text in first.texts] == [text[:1] for text in second.texts] == [b"2"]
 
 
+def test_who_gets_a_batch_by_another_publish_gets_nothing_of_it_here_also_when_it_changes_between_slices() -> None:
+    hub = Hub()
+    everybody, faster = listeners(hub, *["s1"] * 6), listeners(hub, "s1 fast")
+    slices = hub.publish_in_slices("org", [long(b"1", "s1")._replace(instead=frozenset({"fast"}))])
+    next(slices)
+    served = [one for one in everybody if one.bundles]
+    for one in everybody:
+        hub.join(one, "fast")
+    assert (len(served), len(list(slices))) == (2, 2)
+    assert [one for one in (*everybody, *faster) if one.bundles] == served
+
+
 def test_who_joins_between_two_slices_gets_the_next_publish() -> None:
     hub = Hub()
     listeners(hub, *["org"] * 6)

@@ -242,6 +242,8 @@ organization, or `auth: {{maxRateHz?, mode?}}` for the organization stream that 
 
 The answer tells what it has become. Subscribing again replaces the rate. A socket that follows its whole organization
 gets each unit at that rate, whatever it subscribes to besides; to choose unit by unit, connect with `stream: "units"`.
+Who follows a unit and its site at two rates gets the unit at the faster one. A change of rate begins with the next
+batch: it may repeat readings that came at the old rate (`id` tells), or leave out what waited for it.
 """
 
 

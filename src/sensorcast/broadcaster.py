@@ -248,7 +248,7 @@ class SensorStreamService:
         total = FlushStats(
             readings=sum(each.readings for each in stats_of.values()),
             units=sum(each.units for each in stats_of.values()),
-            duration_ms=_milliseconds(duration_s),
+            duration_ms=round(duration_s * 1_000, 3),
         )
         self._last_flush, self._last_flush_of = total, stats_of
         FLUSH_SECONDS.observe(duration_s)
@@ -279,7 +279,7 @@ class SensorStreamService:
         """Keep the readings that somebody follows at `rate`."""
         everything = bool(self._hub.members(rate.room(Room.organization(drained))))
         for unit_id, readings in drained.units.items():
-            if everything or any(self._hub.members(room) for room in _rooms(drained, unit_id, readings, rate)):
+            if everything or any(map(self._hub.members, _rooms(drained, unit_id, readings, rate))):
                 self.stream.rated.add(rate, readings)
 
     def _send(self, drained: OrganizationReadings, rate: Rate, in_use: list[Rate]) -> Iterator[int]:
@@ -290,7 +290,7 @@ class SensorStreamService:
         publish = partial(self._publish, rate.room(organization_room), elsewhere)
         batches: list[Batch] = []
         size_bytes, encode_until_s = 0, time.perf_counter() + SLICE_S
-        for batch in self._batches(drained, rate):
+        for batch in self._batches(drained, rate, [each for each in (FULL_RATE, *in_use) if each < rate]):
             batches.append(batch)
             size_bytes += len(batch.frame.text)
             if size_bytes >= self._batch_max_bytes:
@@ -302,7 +302,7 @@ class SensorStreamService:
                 encode_until_s = time.perf_counter() + SLICE_S
         yield from publish(batches)
 
-    def _batches(self, drained: OrganizationReadings, rate: Rate) -> Iterator[Batch]:
+    def _batches(self, drained: OrganizationReadings, rate: Rate, faster: list[Rate]) -> Iterator[Batch]:
         """Encode each unit's readings once; a unit that nobody follows, or that cannot be encoded, is left out."""
         organization_room = rate.room(Room.organization(drained))
         next_seq = partial(self._numbers.next_of, drained.organization_id)
@@ -312,9 +312,10 @@ class SensorStreamService:
                 rooms = _rooms(drained, unit_id, readings, rate)
                 if not any(map(self._hub.members, (organization_room, *rooms))):
                     continue
+                instead = frozenset().union(*(_rooms_of_all(drained, unit_id, readings, each) for each in faster))
                 conflation = Conflation(room, max(reading.recorded_at_us for reading in readings))
                 for payload in batch_payloads(unit_id, readings, max_bytes=self._batch_max_bytes, next_seq=next_seq):
-                    yield Batch(rooms, event_frame(BATCH_EVENT, payload, conflation=conflation))
+                    yield Batch(rooms, event_frame(BATCH_EVENT, payload, conflation=conflation), instead)
             except Exception as exc:
                 FLUSH_ERRORS.inc()
                 _log.error("unit_not_sent", room=room, error=repr(exc))
@@ -334,6 +335,12 @@ def _rooms(owner: Owned, unit_id: str, readings: list[Reading], rate: Rate) -> t
     """The rooms of those who follow a unit, or a site its readings name, at `rate`."""
     site_ids = {reading.site_id for reading in readings if reading.site_id is not None}
     return (rate.room(Room.unit(owner, unit_id)), *(rate.room(Room.site(owner, each)) for each in sorted(site_ids)))
+
+
+def _rooms_of_all(owner: Owned, unit_id: str, readings: list[Reading], rate: Rate) -> tuple[Room, ...]:
+    """Of these, the ones that get every reading by `rate`: that of a site only when it is the site of all readings."""
+    is_one_site = len({reading.site_id for reading in readings}) == 1
+    return _rooms(owner, unit_id, readings if is_one_site else [], rate)
 
 
 class _Round:
@@ -364,7 +371,7 @@ class _OrganizationFlush:
         return FlushStats(
             readings=self.readings.count,
             units=len(self.readings.units),
-            duration_ms=_milliseconds(self._duration_s),
+            duration_ms=round(self._duration_s * 1_000, 3),
         )
 
 
@@ -391,7 +398,3 @@ class _Pace:
 def _next_due_s(due_s: float, now_s: float, interval_s: float) -> float:
     """The first whole interval after `due_s` that is still to come: missed ticks are skipped, never made up for."""
     return due_s + interval_s * max(1, math.floor((now_s - due_s) / interval_s) + 1)
-
-
-def _milliseconds(duration_s: float) -> float:
-    return round(duration_s * 1_000, 3)

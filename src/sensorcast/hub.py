@@ -44,6 +44,12 @@ class Batch(NamedTuple):
 
     rooms: tuple[str, ...]
     frame: Frame
+    instead: frozenset[str] = NO_ROOMS
+    """Who is in one of these follows the same at another rate, and gets nothing here."""
+
+    def is_for(self, rooms: frozenset[str]) -> bool:
+        """Whether somebody in `rooms`, who does not follow the whole organization, gets it."""
+        return not rooms.isdisjoint(self.rooms) and rooms.isdisjoint(self.instead)
 
 
 class _Room:
@@ -149,7 +155,7 @@ class Hub:
         for index, batch in enumerate(batches):
             for room in batch.rooms:
                 for subscriber in self.members(room):
-                    if not whole.isdisjoint(subscriber.rooms):
+                    if not (whole.isdisjoint(subscriber.rooms) and batch.instead.isdisjoint(subscriber.rooms)):
                         continue
                     indexes = chosen.setdefault(subscriber, [])
                     if not indexes or indexes[-1] != index:
@@ -170,7 +176,7 @@ def _deliver_still_wanted(
         if organization_room in rooms:
             unchanged.append(subscriber)
             continue
-        frames = [batch.frame for batch in batches if not rooms.isdisjoint(batch.rooms)]
+        frames = [batch.frame for batch in batches if batch.is_for(rooms)]
         if len(frames) == len(batches):
             unchanged.append(subscriber)
         elif frames:
