@@ -12,8 +12,8 @@ from typing import Final
 
 import structlog
 
-from sensorcast.errors import SensorcastError
 from sensorcast.metrics import RETENTION_DELETED
+from sensorcast.rounds import repeat
 from sensorcast.store import ReadingStore
 
 _DAY_US: Final = 86_400 * 1_000_000
@@ -41,7 +41,8 @@ class Retention:
     def start(self) -> None:
         """Begin, with a round at once."""
         if self._days:
-            self._task = asyncio.create_task(self._rounds(), name="sensorcast-retention")
+            rounds = repeat("retention", self.round, pause_s=BETWEEN_ROUNDS_S)
+            self._task = asyncio.create_task(rounds, name="sensorcast-retention")
 
     async def stop(self) -> None:
         """End; a step under way is finished by the store."""
@@ -49,16 +50,6 @@ class Retention:
         if task is not None:
             task.cancel()
             await asyncio.wait((task,))
-
-    async def _rounds(self) -> None:
-        while True:
-            try:
-                await self.round()
-            except SensorcastError as exc:  # the store has trouble; it says so itself, and the next round tries again
-                _log.warning("retention_interrupted", reason=exc.message)
-            except Exception:  # a fault of ours must not end the task, or the disk would fill up
-                _log.exception("retention_fault")
-            await asyncio.sleep(BETWEEN_ROUNDS_S)
 
     async def round(self) -> int:
         """Delete everything that is too old by now; give how many readings that were."""

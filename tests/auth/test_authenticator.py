@@ -35,7 +35,7 @@ class Door:
         self.stored: dict[str, ApiKey] = {}
         self.asked = 0
         self.revocations = Revocations()
-        self.source = None if key_file is None else KeySource(str(key_file), refresh_s=300, clock_s=lambda: 0.0)
+        self.source = None if key_file is None else KeySource(str(key_file), clock_s=lambda: 0.0)
         attempts = Attempts(settings, lambda: 0.0)
         self.authenticator = Authenticator(
             TokenVerifier(settings, SECRET, self.source.find if self.source else lambda _: None),

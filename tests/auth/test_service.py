@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sensorcast.auth import AuthService, mint_token, new_api_key, service
+from sensorcast.auth import AuthService, key_source, mint_token, new_api_key, service
 from sensorcast.errors import Unauthenticated, Unavailable
 from sensorcast.model import Identity, Revocation, RevocationKind, Role, Scope
 from sensorcast.settings import Settings
@@ -137,3 +137,23 @@ async def test_the_keys_of_a_provider_are_there_from_the_start(tmp_path: Path) -
     async with Running(jwt_jwks=str(file)) as running:
         assert (await running.prove(signed("EdDSA", claims, key_id="k1"))).subject == "you"
         assert (await running.prove(token())).subject == "me"
+
+
+async def prove_again_and_again(running: Running, credential: str) -> None:
+    while True:
+        await running.prove(credential)
+        await asyncio.sleep(0.01)
+
+
+async def test_a_key_that_the_provider_has_withdrawn_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_source, "RETRY_S", 0.0)
+    file = tmp_path / "keys.json"
+    file.write_bytes(key_set(public_jwk("EdDSA", "k1")))
+    credential = signed("EdDSA", {"sub": "you", "org": "acme", "role": "viewer", "exp": int(NOW_S) + 60}, key_id="k1")
+    async with Running(jwt_jwks=str(file), jwt_jwks_refresh_s=0.01) as running:
+        await running.prove(credential)
+        file.write_bytes(key_set(public_jwk("EdDSA", "k2")))
+        with pytest.raises(Unauthenticated):
+            await asyncio.wait_for(prove_again_and_again(running, credential), 30)

@@ -32,12 +32,11 @@ _log = structlog.get_logger(__name__)
 class KeySource:
     """The keys at one address. `clock_s` is monotonic. Raises `ConfigurationError` for an address that is not safe."""
 
-    def __init__(self, address: str, *, refresh_s: float, clock_s: Callable[[], float]) -> None:
+    def __init__(self, address: str, *, clock_s: Callable[[], float]) -> None:
         self._address = address
         self._is_url = "://" in address
         if self._is_url:
             _check_url(address)
-        self._refresh_s = refresh_s
         self._clock_s = clock_s
         self._keys: Mapping[str, VerificationKey] = {}
         self._asked_at_s: float | None = None
@@ -58,12 +57,6 @@ class KeySource:
                 self._keys = parse(await self._load(), allow_secrets=not self._is_url)
             except (OSError, TimeoutError, httpx.HTTPError, httpx.InvalidURL, UnusableKeySet) as exc:
                 _log.warning("keys_not_fetched", setting="jwt_jwks", reason=str(exc) or type(exc).__name__)
-
-    async def keep_fresh(self) -> None:
-        """Look every `refresh_s` seconds, until cancelled: a key that was withdrawn must not hold for long."""
-        while True:
-            await asyncio.sleep(self._refresh_s)
-            await self.refetch()
 
     async def _load(self) -> bytes:
         if self._is_url:

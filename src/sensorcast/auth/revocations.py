@@ -1,26 +1,21 @@
 """What holds no longer, kept in memory so that a check costs a look-up, and followed in the store.
 
-Owns the picture of all revocations and the task that keeps it current. The invariant: whatever process or node revoked
-something, `RevocationWatch` has told everybody here at most one interval after its commit; and a restart begins with
-all of them, so nothing revoked ever comes back.
+Owns the picture of all revocations and what keeps it current. The invariant: whatever process or node revoked
+something, `RevocationWatch` tells everybody here with the next look after its commit; and a restart begins with all of
+them, so nothing revoked ever comes back.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-import structlog
-
-from sensorcast.errors import ServerTrouble, Unauthenticated
+from sensorcast.errors import Unauthenticated
 from sensorcast.model import Identity, Revocation, RevocationKind
 
 OVERLAP: Final = 64
 """Numbers looked at again: one is given before its commit, so a lower one may appear after a higher one."""
-
-_log = structlog.get_logger(__name__)
 
 
 class Revocations:
@@ -71,22 +66,16 @@ class RevocationWatch:
     """Follows a source. `on_change` is called with what is new, after it took effect in `revocations`."""
 
     def __init__(
-        self,
-        source: RevocationSource,
-        revocations: Revocations,
-        *,
-        interval_s: float,
-        on_change: Callable[[Sequence[Revocation]], None],
+        self, source: RevocationSource, revocations: Revocations, *, on_change: Callable[[Sequence[Revocation]], None]
     ) -> None:
         self._source = source
         self._revocations = revocations
-        self._interval_s = interval_s
         self._on_change = on_change
         self._newest = 0
         self._seen: set[int] = set()
 
     async def look(self) -> None:
-        """Look once. Raises what the source raises."""
+        """Look once. Raises what the source raises; what is known goes on to count."""
         found = await self._source.revocations_since(max(0, self._newest - OVERLAP))
         new = [revocation for revocation in found if revocation.number not in self._seen]
         if not new:
@@ -96,14 +85,3 @@ class RevocationWatch:
         self._newest = found[-1].number
         self._seen = {revocation.number for revocation in found if revocation.number > self._newest - OVERLAP}
         self._on_change(new)
-
-    async def run(self) -> None:
-        """Look every interval, until cancelled. While the store does not answer, what is known goes on to count."""
-        while True:
-            await asyncio.sleep(self._interval_s)
-            try:
-                await self.look()
-            except ServerTrouble as exc:
-                _log.warning("revocations_not_read", reason=exc.message)
-            except Exception:  # a fault of ours must not end the watch, or nothing would be revoked any more
-                _log.exception("revocations_fault")

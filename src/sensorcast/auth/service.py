@@ -20,6 +20,7 @@ from sensorcast.auth.revocations import Revocations, RevocationSource, Revocatio
 from sensorcast.auth.tokens import TokenVerifier
 from sensorcast.errors import ServerTrouble
 from sensorcast.model import ApiKey, Identity, Revocation, RevocationKind
+from sensorcast.rounds import repeat
 from sensorcast.settings import Settings
 
 USES_WRITTEN_S: Final = 60.0
@@ -57,7 +58,7 @@ class AuthService:
     ) -> None:
         source = None
         if settings.jwt_jwks:
-            source = KeySource(settings.jwt_jwks, refresh_s=settings.jwt_jwks_refresh_s, clock_s=clock_s)
+            source = KeySource(settings.jwt_jwks, clock_s=clock_s)
         attempts = Attempts(settings, clock_s)
         self.revocations = Revocations()
         self.keys = KeyRing(store.find_key, settings.key_cache_s, clock_s, attempts=attempts, now_s=now_s)
@@ -71,30 +72,30 @@ class AuthService:
         self._store = store
         self._source = source
         self._on_revoked = on_revoked
-        self._watch = RevocationWatch(
-            store, self.revocations, interval_s=settings.revocation_poll_s, on_change=self._changed
-        )
+        self._watch = RevocationWatch(store, self.revocations, on_change=self._changed)
+        self._settings = settings
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Learn what is revoked and which keys the provider has, then keep both current."""
         await self._watch.look()
-        work = [self._watch.run(), self._write_uses_regularly()]
+        work = [
+            repeat("revocations", self._watch.look, pause_s=self._settings.revocation_poll_s),
+            repeat("key_uses", self._write_uses, pause_s=USES_WRITTEN_S),
+        ]
         if self._source is not None:
             await self._source.refetch()
-            work.append(self._source.keep_fresh())
+            # A key that was withdrawn must not hold for long.
+            work.append(repeat("keys_of_provider", self._source.refetch, pause_s=self._settings.jwt_jwks_refresh_s))
         self._tasks = [asyncio.create_task(each) for each in work]
 
     async def stop(self) -> None:
-        """End the tasks and write what is not written. Raises what a task has failed with."""
+        """End the tasks and write what is not written."""
         for task in self._tasks:
             task.cancel()
-        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         await self._write_uses()
-        for error in ended:
-            if isinstance(error, Exception):
-                raise error
 
     async def look(self) -> None:
         """Take note now of what was revoked through this server, without waiting for the next look."""
@@ -106,11 +107,6 @@ class AuthService:
             if each.kind is RevocationKind.ORGANIZATION:
                 self.keys.forget_organization(each.organization_id)
         self._on_revoked({each.organization_id for each in new}, self.revocations.is_revoked)
-
-    async def _write_uses_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(USES_WRITTEN_S)
-            await self._write_uses()
 
     async def _write_uses(self) -> None:
         uses = self.keys.take_uses()
