@@ -20,6 +20,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.support import stalls
 from tests.support.node import NodeClient, NodeDriver
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
@@ -147,6 +148,23 @@ def browser_client(node: NodeDriver) -> Iterator[Callable[..., NodeClient]]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put those that look at what all others have left behind at the end."""
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run what is marked `real_time` in a way that bears with a machine that stands still."""
+    if item.get_closest_marker("real_time") is None:
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in stalls.run_real_time(item, nextitem):
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what was run again."""
+    for line in stalls.repeated:
+        terminalreporter.write_line(f"run again: {line}")
 
 
 def pytest_collection_finish() -> None:

@@ -21,10 +21,10 @@ from .clients import (
     seconds_to_close,
 )
 
-PROMPT_S = 0.1
+PROMPT_S = 0.5
 ATTEMPTS = 3
 # A peer that does not answer a close frame may be waited for, but not for long.
-UNANSWERED_CLOSE_S = 3.0
+UNANSWERED_CLOSE_S = 10.0
 
 ENGINE_VIOLATIONS = [
     pytest.param("abc", id="invalid packet"),

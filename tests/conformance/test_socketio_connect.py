@@ -12,6 +12,9 @@ import pytest
 from .clients import SEPARATOR, SOCKET_PATH, Polling, Target, WebSocket, connect_namespace
 from .wire import DEADLINE_S
 
+# When a limit of one second was surely missed, and the default one of ten not yet met.
+TOO_LATE_S = 5.0
+
 Open = Callable[[Target], Awaitable[WebSocket | Polling]]
 
 
@@ -149,7 +152,7 @@ async def test_no_connect_in_time_closes(client: WebSocket | Polling) -> None:
     closed = asyncio.create_task(_answer_heartbeats_until_closed(client))
     await asyncio.wait_for(closed, DEADLINE_S)
 
-    assert 0.9 < time.monotonic() - opened_at < 2.5
+    assert 0.9 < time.monotonic() - opened_at < TOO_LATE_S
 
 
 async def _answer_heartbeats_until_closed(client: WebSocket | Polling) -> None:
@@ -181,7 +184,7 @@ async def test_refused_connect_alone_does_not_keep_the_connection(server: Target
 
     await _answer_heartbeats_until_closed(websocket)
 
-    assert 0.7 < time.monotonic() - opened_at < 2.5
+    assert 0.7 < time.monotonic() - opened_at < TOO_LATE_S
 
 
 async def test_disconnect_from_the_main_namespace_keeps_the_connection(client: WebSocket | Polling) -> None:

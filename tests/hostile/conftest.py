@@ -27,3 +27,8 @@ async def hasty_server(running) -> AsyncIterator[Target]:
     """The conformance server with the short heartbeat, whose sessions time out within half a second."""
     async for target in target_of(running("sensorcast", 300, 200)):
         yield target
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Limits of half a second, and a canary that must be answered, cannot be judged while the machine stands still."""
+    item.add_marker("real_time")

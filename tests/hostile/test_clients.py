@@ -19,6 +19,8 @@ from tests.support.server import Organization, ServerProcess, reading
 
 FLUSH_MS = 100
 CONNECT_TIMEOUT_S = 0.5
+# How late a busy machine may be; the next longer limit that could be met instead is the default of 10 s.
+LATE_S = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ async def neighbour(process: ServerProcess, target: Target) -> AsyncIterator[Non
     dashboard = await _connected(target, organization)
     yield
     [reading_id] = (await asyncio.to_thread(organization.post, reading("unit-1"))).json()["readingIds"]
-    batch = str(await dashboard.receive(deadline_s=1.2))
+    batch = str(await dashboard.receive(deadline_s=3.0))
     assert batch.startswith('42["sensor:readings:batch"')
     assert reading_id in batch
 
@@ -158,7 +160,7 @@ async def test_message_above_the_payload_limit_closes(target: Target, attacker: 
 async def test_session_that_never_connects_is_closed_on_time(target: Target) -> None:
     websocket = await target.websocket(SOCKET_PATH)
 
-    await websocket.wait_closed(deadline_s=CONNECT_TIMEOUT_S + 1)
+    await websocket.wait_closed(deadline_s=CONNECT_TIMEOUT_S + LATE_S)
 
 
 async def test_refused_token_is_not_a_way_to_stay(target: Target) -> None:
@@ -166,7 +168,7 @@ async def test_refused_token_is_not_a_way_to_stay(target: Target) -> None:
 
     await websocket.send('40{"token":"nonsense"}')
 
-    answers = await asyncio.wait_for(_answers(websocket), CONNECT_TIMEOUT_S + 1)
+    answers = await asyncio.wait_for(_answers(websocket), CONNECT_TIMEOUT_S + LATE_S)
     assert [answer[:2] for answer in answers] == ["44"]
 
 
@@ -176,4 +178,4 @@ async def test_unfinished_post_is_cut_with_its_session(target: Target) -> None:
     await wire.send(request_head("POST", polling.url, [("Content-Length", "1000")]) + b"4")
 
     # The session ends, for want of a CONNECT; its request must not be read for as long as the sender likes.
-    await wire.take_all(deadline_s=CONNECT_TIMEOUT_S + 3)
+    await wire.take_all(deadline_s=CONNECT_TIMEOUT_S + LATE_S)

@@ -15,7 +15,7 @@ from tests.support.server import ServerProcess
 
 HEADER_TIMEOUT_S = 0.5
 # How late a busy machine may be; the next longer limit that could be met instead is uvicorn's 5 s between requests.
-LATE_S = 2.0
+LATE_S = 4.0
 URL = "/socket.io/?EIO=4&transport=polling"
 WEBSOCKET_URL = "/socket.io/?EIO=4&transport=websocket"
 
@@ -178,8 +178,11 @@ async def test_handshakes_faster_than_the_limit_get_503(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "slow", {"handshakes_per_s": 5}).start()
     target = Target("sensorcast", server.port)
 
-    statuses = [(await target.request("GET", URL)).status for _ in range(20)]
+    started_s, statuses = time.monotonic(), list[int]()
+    while len(statuses) < 20 or 503 not in statuses:
+        statuses.append((await target.request("GET", URL)).status)
+    elapsed_s = time.monotonic() - started_s
 
     server.close()
-    assert statuses.count(200) in range(5, 12)
+    assert 5 <= statuses.count(200) <= 5 + 1 + 5 * elapsed_s
     assert set(statuses) == {200, 503}

@@ -18,7 +18,7 @@ from tests.conformance.wire import Wire
 from tests.support.uvicorn import running
 from tests.transport.fakes import Server
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.real_time]
 
 GET = b"GET / HTTP/1.1\r\nHost: server.test\r\n"
 
