@@ -87,6 +87,26 @@ class RegistryContract:
         assert not await store.put_entry(later)
         assert await store.find_entry(Unit, "acme", "u1") == msgspec.structs.replace(later, created_at_us=T0_US)
 
+    async def test_only_what_is_named_is_replaced(self, store: Store) -> None:
+        assert await store.put_entry(unit(site_id="s1", name="old"), only=["name"])
+        assert await store.find_entry(Unit, "acme", "u1") == unit(site_id="s1", name="old")
+        assert not await store.put_entry(unit(name="new"), only=["name"])
+        assert await store.find_entry(Unit, "acme", "u1") == unit(site_id="s1", name="new")
+        assert not await store.put_entry(unit(name="other"), only=["site_id"])
+        assert await store.find_entry(Unit, "acme", "u1") == unit(name="new")
+        assert not await store.put_entry(unit(), only=[])
+        assert await store.find_entry(Unit, "acme", "u1") == unit(name="new")
+
+    async def test_changes_of_different_fields_at_once_are_all_kept(
+        self, store: Store, open_store: OpenRegistry
+    ) -> None:
+        other = await open_store()
+        for number in range(20):
+            named, noted = organization(name=f"name {number}"), organization(metadata={"number": number})
+            await asyncio.gather(store.put_entry(named, only=["name"]), other.put_entry(noted, only=["metadata"]))
+            both = organization(name=f"name {number}", metadata={"number": number})
+            assert await store.find_entry(Organization, "acme", "acme") == both
+
     async def test_alike_ids_of_two_organizations_or_kinds_are_different_entries(self, store: Store) -> None:
         for entry in (unit("x", name="ours"), unit("x", "globex", name="theirs"), site("x"), device("x")):
             assert await store.put_entry(entry)

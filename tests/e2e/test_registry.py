@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import Any
 
+import httpx
+
 from sensorcast.app import open_store
 from sensorcast.model import Device, Entry, Organization, Unit
 from tests.support import server as support
@@ -133,3 +135,22 @@ def test_a_move_of_a_unit_acts_on_another_node_within_the_cache_time(start_serve
         wait_until(lambda site_id=site_id: site_there() == site_id, within_s=30, what=f"u1 stands in the {site_id}")
         assert time.monotonic() - asked_s < 10
     assert entries(there, Unit, organization.name) == ["u1"]
+
+
+def test_changes_of_the_organization_at_the_same_time_are_all_kept(organization_on_each_store):
+    organization = organization_on_each_store
+    address = f"{organization.server.url}/api/orgs/{organization.name}"
+    headers = {"Authorization": f"Bearer {organization.token(role='admin')}"}
+
+    async def change_both(number: int) -> None:
+        async with httpx.AsyncClient(headers=headers, timeout=30) as one, httpx.AsyncClient(headers=headers) as other:
+            answers = await asyncio.gather(
+                one.patch(address, json={"name": f"name {number}"}),
+                other.patch(address, json={"metadata": {"number": number}}, timeout=30),
+            )
+            found = (await one.get(address)).json()
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert (found["name"], found["metadata"]) == (f"name {number}", {"number": number})
+
+    for number in range(10):
+        asyncio.run(change_both(number))

@@ -193,13 +193,11 @@ async def _find(chosen: Settings, kind: _Kind, organization_id: str, entry_id: s
 
 async def _set(chosen: Settings, kind: _Kind, organization_id: str, entry_id: str, changes: Mapping[str, Any]) -> bool:
     async with open_store(chosen) as store:
-        found = await store.find_entry(kind.entry, organization_id, entry_id)
         ids: dict[str, Any] = {"organization_id": organization_id, f"{kind.noun}_id": entry_id}
-        entry = found or kind.entry(**ids, created_at_us=time.time_ns() // 1_000)
-        entry = structs.replace(entry, **changes)
+        entry = kind.entry(**ids, **changes, created_at_us=time.time_ns() // 1_000)
         check_entry(entry)
         await check_references(store, entry)
-        return await store.put_entry(entry)
+        return await store.put_entry(entry, only=changes.keys())
 
 
 async def _remove(chosen: Settings, kind: _Kind, organization_id: str, entry_id: str) -> None:

@@ -6,7 +6,7 @@ the web door (queries), the registry, and the CLI (keys, registry).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -200,8 +200,11 @@ class RegistryStore(Protocol):
     - Readings are another matter: no method here looks at them or touches them.
     """
 
-    async def put_entry(self, entry: Entry) -> bool:
+    async def put_entry(self, entry: Entry, *, only: Collection[str] | None = None) -> bool:
         """Insert an entry or replace it whole, but for `created_at_us`, which stays; True when it is new.
+
+        With `only`, names of fields, just these of an entry that is there are replaced: who changes others of it at
+        the same time, here or on another server, loses nothing.
 
         Raises `InvalidRequest` for what is not allowed in an entry, or when a new one would be beyond the bound.
         """

@@ -6,7 +6,7 @@ The invariant: every database is asked in the same words; a store says only how 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sensorcast.model import ApiKey, Entry, Organization, Revocation
 from sensorcast.settings import Settings
@@ -55,9 +55,9 @@ class Records(ABC):
     async def list_revocations(self, organization_id: str) -> list[Revocation]:
         return await self._ask(lambda statements: credentials.list_revocations(statements, organization_id))
 
-    async def put_entry(self, entry: Entry) -> bool:
+    async def put_entry(self, entry: Entry, *, only: Collection[str] | None = None) -> bool:
         row = to_row(entry)
-        return await self._transact(lambda statements: registry.put_entry(statements, row, self._settings))
+        return await self._transact(lambda statements: registry.put_entry(statements, row, self._settings, only))
 
     async def add_missing(self, entries: Sequence[Entry]) -> int:
         return await self._transact(lambda statements: registry.add_missing(statements, entries, self._settings))

@@ -7,7 +7,7 @@ holds the row of the organization's last change, also against other servers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sensorcast.model import Entry
@@ -22,6 +22,7 @@ from sensorcast.store.registry_rows import (
     oldest_us,
     refusal,
     room,
+    to_row,
 )
 from sensorcast.store.statements import Statements
 
@@ -67,9 +68,14 @@ _NUMBER: Final = (
 _CHANGES: Final = "SELECT change_no, organization_id FROM registry_changes WHERE change_no > $1 ORDER BY change_no"
 
 
-async def put_entry(statements: Statements, row: Row, settings: Settings) -> bool:
-    """Insert or replace an entry; True when it is new. Raises `InvalidRequest` when there is no room for it."""
+async def put_entry(statements: Statements, row: Row, settings: Settings, only: Collection[str] | None = None) -> bool:
+    """Insert or replace an entry, or the fields named in `only`; True when it is new.
+
+    Raises `InvalidRequest` when there is no room for it.
+    """
     await _number(statements, row.organization_id)
+    if only is not None:  # nobody else can change the entry now, until the end of the transaction
+        row = await _merged(statements, row, only)
     if await statements.execute(_REPLACE, *row[:8]):
         return False
     if not await _room(statements, row, settings):
@@ -78,6 +84,12 @@ async def put_entry(statements: Statements, row: Row, settings: Settings) -> boo
     await _grow(statements, row.kind, row.organization_id, 1)
     await know_organization(statements, row.organization_id, row.created_at_us)
     return True
+
+
+async def _merged(statements: Statements, row: Row, only: Collection[str]) -> Row:
+    """Give the row that is there with the fields named in `only` from this one; this one when there is none."""
+    found = await find_entries(statements, row.kind, row.organization_id, [row.entry_id])
+    return to_row(found[0])._replace(**{field: getattr(row, field) for field in only}) if found else row
 
 
 async def add_missing(statements: Statements, entries: Iterable[Entry], settings: Settings) -> int:

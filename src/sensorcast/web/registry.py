@@ -215,18 +215,15 @@ class OrganizationItself:
         return json_response(shapes.organization(identity.organization_id, await self._find(identity)))
 
     async def change(self, request: Request) -> Response:
-        """Change what the body names, and answer the organization."""
+        """Change what the body names, and answer the organization as it is then."""
         identity = await self._access.member(request, Permission.MANAGE_REGISTRY)
         change = await bodies.read(request, shapes.OrganizationChange)
         now_us = int(self._clock_s() * 1_000_000)
-        entry = await self._find(identity)
-        if entry is None:
-            entry = Organization(organization_id=identity.organization_id, created_at_us=now_us)
         named = {name: value for name, value in structs.asdict(change).items() if value is not UNSET}
-        changed = structs.replace(entry, **named)
-        await self._store.put_entry(changed)
+        entry = Organization(organization_id=identity.organization_id, created_at_us=now_us, **named)
+        await self._store.put_entry(entry, only=named.keys())
         self._changed(identity.organization_id)
-        return json_response(shapes.organization(identity.organization_id, changed))
+        return json_response(shapes.organization(identity.organization_id, await self._find(identity)))
 
     async def _find(self, identity: Identity) -> Organization | None:
         return await self._store.find_entry(Organization, identity.organization_id, identity.organization_id)

@@ -27,7 +27,7 @@ Metadata = Annotated[
 
 
 class OrganizationChange(Body, frozen=True):
-    """What to change of the organization itself; what is left out stays."""
+    """What to change of the organization itself; what is left out stays, whoever changes it at the same time."""
 
     name: Text | UnsetType = UNSET
     metadata: Metadata | UnsetType = UNSET
