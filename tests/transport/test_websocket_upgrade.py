@@ -99,6 +99,30 @@ async def test_a_client_that_lost_batches_is_told_after_all_it_was_owed(slow_ser
     ]
 
 
+async def test_a_client_that_stays_slow_after_the_upgrade_is_told_once_and_again_when_it_has_all() -> None:
+    server = Server(outbound_soft_bytes=70_000)
+    carrier = polling_session(server)
+    handler, peer = server.handlers[0], server.probe("s0")
+    peer.send("2probe")
+    carrier.deliver(flush(batch("u1", 1), Frame(b"4" + b"x" * 80_000), *(batch(unit, 1) for unit in ("u2", "u3"))))
+    carrier.deliver(flush(*(batch(unit, 2) for unit in ("u1", "u2"))))
+    assert handler.events == ["slowed"]
+    peer.transport.blocked = True
+    peer.send("5")
+    peer.carrier.deliver(flush(batch("u3", 2)))
+    assert handler.events == ["slowed"]
+    peer.transport.drain()
+    assert handler.events == ["slowed", "restored"]
+    assert [str(message)[-19:] for message in peer.received] == [
+        "3probe",
+        '42["batch","u1",1]',
+        "x" * 19,
+        '42["batch","u2",2]',
+        '42["batch","u3",2]',
+        '42["batch","u1",2]',
+    ]
+
+
 async def test_a_probe_that_goes_away_leaves_polling_alive(server: Server) -> None:
     carrier = polling_session(server)
     peer = server.probe("s0")

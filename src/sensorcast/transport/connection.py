@@ -82,7 +82,10 @@ class MessageHandler(Protocol):
 class Connection:
     """One session. Carriers feed it packets; the handler above sends through it."""
 
-    __slots__ = ("_allowance", "_allowance_at_s", "_on_close", "carrier", "engine", "handler", "limits", "sid", "wheel")
+    __slots__ = (
+        "_allowance", "_allowance_at_s", "_is_slow", "_on_close", "carrier", "engine", "handler", "limits", "sid",
+        "wheel",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -100,6 +103,8 @@ class Connection:
         self.carrier: Carrier | None = carrier
         self.handler: MessageHandler | None = None
         self._on_close = on_close
+        self._is_slow = False
+        """True while the handler was told that batches are lost, and not that the peer has the newest."""
         self._allowance = float(limits.events_burst)
         self._allowance_at_s = wheel.now_s
 
@@ -172,13 +177,15 @@ class Connection:
             self.carrier.deliver(bundle)
 
     def slowed(self) -> None:
-        """The carrier has begun to lose batches to newer ones."""
-        if self.handler is not None:
+        """The carrier has lost batches to newer ones. Told once until `restored`, also when another carrier follows."""
+        if self.handler is not None and not self._is_slow:
+            self._is_slow = True
             self.handler.slowed()
 
     def restored(self) -> None:
-        """The carrier has caught up, after it had lost some."""
-        if self.handler is not None:
+        """The carrier has caught up: everything that waited was sent."""
+        if self.handler is not None and self._is_slow:
+            self._is_slow = False
             self.handler.restored()
 
     def close(self, reason: str) -> None:

@@ -206,8 +206,7 @@ class Endpoint:
         connection.carrier = carrier
         _OPEN[polling.name].dec()
         _OPEN[carrier.name].inc()
-        frames, lost = polling.finish_upgrade()
-        carrier.deliver(Bundle(frames))
-        if lost:
+        carrier.deliver(Bundle(polling.finish_upgrade()))
+        if carrier.writable:  # otherwise what waits here is sent before the peer is told that it has all
             connection.restored()
         return True

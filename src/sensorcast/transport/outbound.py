@@ -88,10 +88,9 @@ class OutboundHalf(asyncio.Protocol):
             if backlog is None:
                 self.send(frame)
                 continue
-            lost_before = backlog.lost
             if not backlog.offer(frame):
                 self.send(frame)
-            elif backlog.lost and not lost_before and self._connection is not None:
+            elif backlog.lost and self._connection is not None:
                 self._connection.slowed()
 
     def _write(self, data: bytes) -> None:
@@ -166,7 +165,7 @@ class OutboundHalf(asyncio.Protocol):
             self._write(bundle.deflated if self._deflate else bundle.websocket)
         if backlog or not self.writable:
             self._wait_with(backlog, endpoint)
-        elif backlog.lost and self._connection is not None:
+        elif self._connection is not None:
             self._connection.restored()
 
     def _drained_bytes(self) -> int:

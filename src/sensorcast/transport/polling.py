@@ -144,10 +144,9 @@ class PollingCarrier:
         backlog = self._backlog
         if backlog is None:
             backlog = self._begin_backlog()
-        lost_before = backlog.lost
         if not backlog.offer(frame):
             self.send(frame)
-        elif backlog.lost and not lost_before and self.connection is not None:
+        elif backlog.lost and self.connection is not None:
             self.connection.slowed()
 
     def _begin_backlog(self) -> Backlog:
@@ -179,7 +178,7 @@ class PollingCarrier:
         if backlog:
             self._backlog = backlog
             backlog.progress(self._endpoint.wheel.now_s)
-        elif backlog.lost and self.connection is not None:
+        elif self.connection is not None:
             self.connection.restored()
 
     def begin_upgrade(self) -> None:
@@ -191,15 +190,15 @@ class PollingCarrier:
         """The WebSocket that probed is gone; polling goes on as before."""
         self.upgrading = False
 
-    def finish_upgrade(self) -> tuple[list[Frame], bool]:
-        """End this carrier in favour of a WebSocket; return what has not been sent, and whether batches were lost."""
+    def finish_upgrade(self) -> list[Frame]:
+        """End this carrier in favour of a WebSocket; return what has not been sent."""
         self._closing = True
         frames = self._empty()
         backlog, self._backlog = self._backlog, None
         while backlog:
             frames.extend(backlog.take(self._limits.outbound_soft_bytes).frames)
         self._wake()
-        return frames, backlog is not None and backlog.lost
+        return frames
 
     def close(self, reason: str) -> None:
         if self._closing:
