@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from msgspec import UNSET, structs
 from starlette.datastructures import QueryParams
@@ -29,9 +29,7 @@ from sensorcast.web.answers import Answer, json_response
 
 ORGANIZATION_PATH: Final = "/api/orgs/{organization_id}"
 SITES_PATH: Final = ORGANIZATION_PATH + "/sites"
-SITE_PATH: Final = SITES_PATH + "/{site_id}"
 DEVICES_PATH: Final = ORGANIZATION_PATH + "/devices"
-DEVICE_PATH: Final = DEVICES_PATH + "/{device_id}"
 
 DEFAULT_LIMIT: Final = 100
 LIMIT_MAX: Final = 1_000
@@ -94,7 +92,7 @@ class Shelf(ABC, Generic[E, B]):
         if not is_valid_id(entry_id):
             raise InvalidRequest(f"{self.noun}Id must be 1 to 128 of A-Z a-z 0-9 _ . : -")
         body = await bodies.read(request, self.body)
-        entry = self._made(identity, entry_id, body, int(self._clock_s() * 1_000_000))
+        entry = self._made(identity, entry_id, body)
         await check_references(self._store, entry)
         is_new = await self._store.put_entry(entry)
         self._changed(identity.organization_id)
@@ -121,6 +119,22 @@ class Shelf(ABC, Generic[E, B]):
     def _unknown(self) -> NotFound:
         return NotFound(f"no such organization or {self.noun}, or it is not yours")
 
+    def _made(self, identity: Identity, entry_id: str, body: B) -> E:
+        """Make the entry that a body describes: what it names are fields of the entry, called the same."""
+        fields: dict[str, Any] = structs.asdict(body)
+        fields |= {"organization_id": identity.organization_id, f"{self.noun}_id": entry_id}
+        return self.kind(**fields, created_at_us=int(self._clock_s() * 1_000_000))
+
+    async def _page(
+        self, organization_id: str, query: QueryParams, *, site_id: str | None = None, unit_id: str | None = None
+    ) -> tuple[Sequence[E], str | None]:
+        """Give the entries that are asked for, and the cursor of the next page when there is more."""
+        limit, after = page_of(query)
+        found = await self._store.list_entries(
+            self.kind, organization_id, after=after, limit=limit + 1, site_id=site_id, unit_id=unit_id
+        )
+        return found[:limit], found[limit - 1].entry_id if len(found) > limit else None
+
     # What differs between kinds
 
     @abstractmethod
@@ -131,10 +145,6 @@ class Shelf(ABC, Generic[E, B]):
     async def _shown(self, organization_id: str, entry_id: str, entry: E | None) -> Answer:
         """Give an entry as it is answered. Raises `NotFound` when there is none."""
 
-    @abstractmethod
-    def _made(self, identity: Identity, entry_id: str, body: B, now_us: int) -> E:
-        """Make the entry that a body describes."""
-
 
 class Sites(Shelf[Site, shapes.SiteDescription]):
     """The sites of an organization."""
@@ -142,24 +152,13 @@ class Sites(Shelf[Site, shapes.SiteDescription]):
     kind, body, noun, path = Site, shapes.SiteDescription, "site", SITES_PATH
 
     async def _listed(self, organization_id: str, query: QueryParams) -> Answer:
-        limit, after = page_of(query)
-        found = await self._store.list_entries(Site, organization_id, after=after, limit=limit + 1)
-        page, cursor = cut(found, limit)
+        page, cursor = await self._page(organization_id, query)
         return shapes.SiteList(sites=[shapes.site(each) for each in page], next_cursor=cursor)
 
     async def _shown(self, organization_id: str, entry_id: str, entry: Site | None) -> Answer:
         if entry is None:
             raise self._unknown()
         return shapes.site(entry)
-
-    def _made(self, identity: Identity, entry_id: str, body: shapes.SiteDescription, now_us: int) -> Site:
-        return Site(
-            organization_id=identity.organization_id,
-            site_id=entry_id,
-            created_at_us=now_us,
-            name=body.name,
-            metadata=body.metadata,
-        )
 
 
 class Devices(Shelf[Device, shapes.DeviceDescription]):
@@ -169,27 +168,13 @@ class Devices(Shelf[Device, shapes.DeviceDescription]):
     filters = frozenset({"unitId"})
 
     async def _listed(self, organization_id: str, query: QueryParams) -> Answer:
-        limit, after = page_of(query)
-        found = await self._store.list_entries(
-            Device, organization_id, after=after, limit=limit + 1, unit_id=parameters.entry_id(query, "unitId")
-        )
-        page, cursor = cut(found, limit)
+        page, cursor = await self._page(organization_id, query, unit_id=parameters.entry_id(query, "unitId"))
         return shapes.DeviceList(devices=[shapes.device(each) for each in page], next_cursor=cursor)
 
     async def _shown(self, organization_id: str, entry_id: str, entry: Device | None) -> Answer:
         if entry is None:
             raise self._unknown()
         return shapes.device(entry)
-
-    def _made(self, identity: Identity, entry_id: str, body: shapes.DeviceDescription, now_us: int) -> Device:
-        return Device(
-            organization_id=identity.organization_id,
-            device_id=entry_id,
-            created_at_us=now_us,
-            unit_id=body.unit_id,
-            name=body.name,
-            metadata=body.metadata,
-        )
 
 
 class OrganizationItself:
@@ -236,8 +221,3 @@ def page_of(query: QueryParams) -> tuple[int, str | None]:
     if after is not None and not is_valid_id(after):
         raise InvalidRequest("cursor must be a nextCursor of an earlier answer")
     return limit, after
-
-
-def cut(found: Sequence[E], limit: int) -> tuple[Sequence[E], str | None]:
-    """Give the first `limit` of what was found, and the cursor of the next page when there is more."""
-    return found[:limit], found[limit - 1].entry_id if len(found) > limit else None

@@ -5,10 +5,39 @@ The invariant: each kind of entry is listed, shown, put and removed in the same 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from sensorcast.web import queries, registry, registry_units
+from sensorcast.web import queries, registry
 from sensorcast.web.described import CHANGE, LOOKUP, PAGE, Operation
+
+
+def _of_kind(noun: str, path: str, *, listed: str, removed: str, only: Mapping[str, str] = {}) -> tuple[Operation, ...]:
+    """The rows of one kind of entry; `only`: what a list can be narrowed by."""
+    one, name = f"{path}/{{{noun}_id}}", noun.capitalize()
+    return (
+        Operation(
+            path=path,
+            summary=listed,
+            answer=f"{name}List",
+            credential="token",
+            query={**PAGE, **only},
+            problems=LOOKUP,
+        ),
+        Operation(path=one, summary=f"One {noun}", answer=name, credential="token", problems=LOOKUP),
+        Operation(
+            path=one,
+            method="put",
+            summary=f"Register a {noun} (201), or replace its registration (200); for the roles admin and owner",
+            body=f"{name}Description",
+            answer=name,
+            also="201",
+            credential="token",
+            problems=CHANGE,
+        ),
+        Operation(path=one, method="delete", summary=removed, status="204", credential="token", problems=CHANGE),
+    )
+
 
 REGISTRY_OPERATIONS: Final = (
     Operation(
@@ -27,103 +56,21 @@ REGISTRY_OPERATIONS: Final = (
         credential="token",
         problems=CHANGE,
     ),
-    Operation(
-        path=registry.SITES_PATH,
-        summary="Sites, by id",
-        answer="SiteList",
-        credential="token",
-        query=PAGE,
-        problems=LOOKUP,
+    *_of_kind(
+        "site", registry.SITES_PATH, listed="Sites, by id", removed="Remove a site at which no unit is registered"
     ),
-    Operation(
-        path=registry.SITE_PATH,
-        summary="One site",
-        answer="Site",
-        credential="token",
-        problems=LOOKUP,
+    *_of_kind(
+        "unit",
+        queries.UNITS_PATH,
+        listed="Units, registered or known by their readings, with the newest of those, by id",
+        removed="Remove the registration of a unit; its readings stay",
+        only={"siteId": "Only units that are registered at this site."},
     ),
-    Operation(
-        path=registry.SITE_PATH,
-        method="put",
-        summary="Register a site (201), or replace its registration (200); for the roles admin and owner",
-        body="SiteDescription",
-        answer="Site",
-        also="201",
-        credential="token",
-        problems=CHANGE,
-    ),
-    Operation(
-        path=registry.SITE_PATH,
-        method="delete",
-        summary="Remove a site at which no unit is registered",
-        status="204",
-        credential="token",
-        problems=CHANGE,
-    ),
-    Operation(
-        path=queries.UNITS_PATH,
-        summary="Units, registered or known by their readings, with the newest of those, by id",
-        answer="UnitList",
-        credential="token",
-        query=PAGE | {"siteId": "Only units that are registered at this site."},
-        problems=LOOKUP,
-    ),
-    Operation(
-        path=registry_units.UNIT_PATH,
-        summary="One unit",
-        answer="Unit",
-        credential="token",
-        problems=LOOKUP,
-    ),
-    Operation(
-        path=registry_units.UNIT_PATH,
-        method="put",
-        summary="Register a unit (201), or replace its registration (200); for the roles admin and owner",
-        body="UnitDescription",
-        answer="Unit",
-        also="201",
-        credential="token",
-        problems=CHANGE,
-    ),
-    Operation(
-        path=registry_units.UNIT_PATH,
-        method="delete",
-        summary="Remove the registration of a unit; its readings stay",
-        status="204",
-        credential="token",
-        problems=CHANGE,
-    ),
-    Operation(
-        path=registry.DEVICES_PATH,
-        summary="Devices, by id",
-        answer="DeviceList",
-        credential="token",
-        query=PAGE | {"unitId": "Only devices that are registered with this unit."},
-        problems=LOOKUP,
-    ),
-    Operation(
-        path=registry.DEVICE_PATH,
-        summary="One device",
-        answer="Device",
-        credential="token",
-        problems=LOOKUP,
-    ),
-    Operation(
-        path=registry.DEVICE_PATH,
-        method="put",
-        summary="Register a device (201), or replace its registration (200); for the roles admin and owner",
-        body="DeviceDescription",
-        answer="Device",
-        also="201",
-        credential="token",
-        problems=CHANGE,
-    ),
-    Operation(
-        path=registry.DEVICE_PATH,
-        method="delete",
-        summary="Remove the registration of a device; its readings stay",
-        status="204",
-        credential="token",
-        problems=CHANGE,
+    *_of_kind(
+        "device",
+        registry.DEVICES_PATH,
+        listed="Devices, by id",
+        removed="Remove the registration of a device; its readings stay",
+        only={"unitId": "Only devices that are registered with this unit."},
     ),
 )

@@ -7,17 +7,14 @@ page that starts behind an id is the same whichever of the two a unit is known b
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 from starlette.datastructures import QueryParams
 
-from sensorcast.model import Identity, Reading, Unit
+from sensorcast.model import Reading, Unit
 from sensorcast.web import parameters
 from sensorcast.web import registry_shapes as shapes
 from sensorcast.web.queries import UNITS_PATH
-from sensorcast.web.registry import Shelf, cut, page_of
-
-UNIT_PATH: Final = UNITS_PATH + "/{unit_id}"
+from sensorcast.web.registry import Shelf, page_of
 
 
 class Units(Shelf[Unit, shapes.UnitDescription]):
@@ -28,16 +25,16 @@ class Units(Shelf[Unit, shapes.UnitDescription]):
 
     async def _listed(self, organization_id: str, query: QueryParams) -> shapes.UnitList:
         site_id = parameters.entry_id(query, "siteId")
-        limit, after = page_of(query)
         if site_id is None:
-            return await self._of_organization(organization_id, after, limit)
-        return await self._of_site(organization_id, site_id, after, limit)
+            return await self._of_organization(organization_id, query)
+        return await self._of_site(organization_id, site_id, query)
 
-    async def _of_organization(self, organization_id: str, after: str | None, limit: int) -> shapes.UnitList:
+    async def _of_organization(self, organization_id: str, query: QueryParams) -> shapes.UnitList:
         """Merge what is registered with what has readings.
 
         Whatever belongs to the first `limit` ids of both is among the first `limit + 1` of its own.
         """
+        limit, after = page_of(query)
         registered, measured = await asyncio.gather(
             self._store.list_entries(Unit, organization_id, after=after, limit=limit + 1),
             self._store.units(organization_id, after=after, limit=limit + 1),
@@ -48,9 +45,8 @@ class Units(Shelf[Unit, shapes.UnitDescription]):
         units = [shapes.unit(each, entries.get(each), newest.get(each)) for each in ids[:limit]]
         return shapes.UnitList(units=units, next_cursor=ids[limit - 1] if len(ids) > limit else None)
 
-    async def _of_site(self, organization_id: str, site_id: str, after: str | None, limit: int) -> shapes.UnitList:
-        found = await self._store.list_entries(Unit, organization_id, after=after, limit=limit + 1, site_id=site_id)
-        page, cursor = cut(found, limit)
+    async def _of_site(self, organization_id: str, site_id: str, query: QueryParams) -> shapes.UnitList:
+        page, cursor = await self._page(organization_id, query, site_id=site_id)
         ids = [each.unit_id for each in page]
         measured = await self._store.units(organization_id, after=None, limit=len(ids), only=ids)
         newest = {each.unit_id: each for each in measured}
@@ -68,14 +64,3 @@ class Units(Shelf[Unit, shapes.UnitDescription]):
         if entry is None and newest is None:
             raise self._unknown()
         return shapes.unit(entry_id, entry, newest)
-
-    def _made(self, identity: Identity, entry_id: str, body: shapes.UnitDescription, now_us: int) -> Unit:
-        return Unit(
-            organization_id=identity.organization_id,
-            unit_id=entry_id,
-            created_at_us=now_us,
-            name=body.name,
-            site_id=body.site_id,
-            area=body.area,
-            metadata=body.metadata,
-        )
