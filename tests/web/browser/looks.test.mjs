@@ -39,6 +39,19 @@ for (const width of [320, 390, 768]) {
   });
 }
 
+test("on a phone whatever can be pressed is large enough and says it in one line", async (t) => {
+  const page = await browser.open(t, await server.link("acme", { role: "owner" }), { width: 320, height: 800, touch: true });
+  await eachView(page, async (view) => {
+    const wrong = await page.locator(":is(a, button, select, input):visible:not(.skip)").evaluateAll((parts) => parts
+      .filter((part) => {
+        const { width, height } = part.getBoundingClientRect();
+        return width < 24 || height < 24 || (part.tagName === "BUTTON" && height > 44);
+      })
+      .map((part) => part.outerHTML));
+    assert.deepEqual(wrong, [], view);
+  });
+});
+
 test("the bar of a phone holds everything, also while reconnecting", async (t) => {
   const own = await Server.start();
   t.after(() => own.close());

@@ -50,7 +50,7 @@ export class Chart {
     return {
       width: 600,
       height: this.height,
-      padding: [8, 8, 0, 0],
+      padding: [8, 28, 0, 0], // half of a time, whose last one may stand at the very end
       legend: { show: false },
       cursor: { sync: { key: syncKey }, y: false, drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
       scales: {
