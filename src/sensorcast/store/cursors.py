@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Final
 
 from sensorcast.errors import InvalidRequest
 from sensorcast.model import Reading, is_valid_id
+from sensorcast.store import ReadingPage
 
 FROM_THE_START: Final = (2**63 - 1, "")
 """A place newer than every reading."""
+
+
+def page_of(found: Sequence[Reading], limit: int) -> ReadingPage:
+    """Give the first `limit` of what was found; one more tells that there is another page."""
+    page = found[:limit]
+    return ReadingPage(readings=page, next_cursor=encode_cursor(page[-1]) if len(found) > limit else None)
 
 
 def encode_cursor(reading: Reading) -> str:

@@ -20,20 +20,19 @@ from sensorcast.model import Reading, Verdict
 from sensorcast.settings import Settings
 from sensorcast.store import Bucket, ReadingPage
 from sensorcast.store import postgres_expiry as expiry
-from sensorcast.store.cursors import FROM_THE_START, decode_cursor, encode_cursor
+from sensorcast.store.cursors import FROM_THE_START, decode_cursor, page_of
+from sensorcast.store.healing import Healing
 from sensorcast.store.postgres_rows import SELECT_READING, from_row
 from sensorcast.store.postgres_series import select_samples, select_series
 from sensorcast.store.postgres_server import is_lost, open_failure, open_pool, translate
 from sensorcast.store.postgres_statements import PostgresStatements
 from sensorcast.store.postgres_writer import PostgresWriter
+from sensorcast.store.query_bounds import QueryBounds
 from sensorcast.store.records import Records
 from sensorcast.store.statements import T, Work
 
 _READERS: Final = 8
 """Queries that run at the same time; PostgreSQL gives each a process, so not many more than its cores."""
-
-_WAITING_QUERIES_MAX: Final = 512
-"""Queries queued or running; beyond it a query is refused at once rather than answered too late."""
 
 _TRIES: Final = 3
 """A connection of the pool may have died while it was idle, as may the next one; a query changes nothing."""
@@ -70,8 +69,8 @@ class PostgresStore(Records):
         self._url = url
         self._writer = PostgresWriter(url, settings, random=random or Random())  # noqa: S311 spreading, not secrets
         self._pool: Any = None
-        self._waiting = 0
-        self._probe: asyncio.Future[Any] | None = None
+        self._bounds = QueryBounds()
+        self._healing = Healing(lambda: self._writer.change(lambda connection: connection.execute(_REWRITE_VERSION)))
 
     async def open(self) -> None:
         try:
@@ -107,8 +106,7 @@ class PostgresStore(Records):
     ) -> ReadingPage:
         place = FROM_THE_START if cursor is None else decode_cursor(cursor)
         found = await self._select(_HISTORY, organization_id, unit_id, start_us, end_us, *place, limit + 1)
-        page = found[:limit]
-        return ReadingPage(readings=page, next_cursor=encode_cursor(page[-1]) if len(found) > limit else None)
+        return page_of(found, limit)
 
     async def series(
         self, organization_id: str, unit_id: str, *, measures: Sequence[str], start_us: int, end_us: int, bucket_us: int
@@ -150,11 +148,8 @@ class PostgresStore(Records):
         if self._pool is None:
             return "the store is closed"
         failure = self._writer.failure
-        # Nothing may be sent here while we say we are not ready, so healing must be found out by a write of our own.
-        if failure is not None and (self._probe is None or self._probe.done()):
-            with suppress(Unavailable):  # the queue is full: the work in it will tell as well
-                self._probe = self._writer.change(lambda connection: connection.execute(_REWRITE_VERSION))
-                self._probe.add_done_callback(_mark_seen)
+        if failure is not None:
+            self._healing.attempt()
         return failure
 
     async def _ask(self, work: Work[T]) -> T:
@@ -175,15 +170,11 @@ class PostgresStore(Records):
     async def query(self, query: Callable[[Any], Awaitable[T]]) -> T:
         """Run a query on a connection of the pool. Raises `Unavailable` when too many wait or the server is away."""
         self._refuse_unless_open()
-        if self._waiting >= _WAITING_QUERIES_MAX:
-            raise Unavailable(f"{_WAITING_QUERIES_MAX} queries are waiting already", retry_after_s=1)
-        self._waiting += 1
-        try:
-            return await self._try(query)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
-            raise translate(exc) from exc
-        finally:
-            self._waiting -= 1
+        with self._bounds.place():
+            try:
+                return await self._try(query)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
+                raise translate(exc) from exc
 
     async def _try(self, query: Callable[[Any], Awaitable[T]]) -> T:
         for _ in range(_TRIES - 1):
@@ -203,9 +194,3 @@ class PostgresStore(Records):
         if self._pool is None:
             raise Unavailable("the store is closed", retry_after_s=5)
         return self._pool
-
-
-def _mark_seen(probe: asyncio.Future[Any]) -> None:
-    """Take note of a probe's error, which the writer has logged and kept in `failure` already."""
-    if not probe.cancelled():
-        probe.exception()

@@ -11,7 +11,6 @@ import json
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +20,9 @@ from sensorcast.errors import Unavailable
 from sensorcast.model import Reading, Verdict
 from sensorcast.settings import Settings
 from sensorcast.store import Bucket, ReadingPage
-from sensorcast.store.cursors import FROM_THE_START, decode_cursor, encode_cursor
+from sensorcast.store.cursors import FROM_THE_START, decode_cursor, page_of
+from sensorcast.store.healing import Healing
+from sensorcast.store.query_bounds import QueryBounds
 from sensorcast.store.records import Records
 from sensorcast.store.sqlite_file import open_failure, open_reader, translate
 from sensorcast.store.sqlite_rows import SELECT_READING, delete_old, from_row, units_with_old
@@ -32,9 +33,6 @@ from sensorcast.store.statements import T, Work
 
 _READERS: Final = 4
 """Queries that run at the same time. They wait for the disk rather than for a core, so a few more than cores."""
-
-_WAITING_QUERIES_MAX: Final = 512
-"""Queries queued or running; beyond it a query is refused at once rather than answered too late."""
 
 _NEWEST: Final = (
     f"{SELECT_READING} FROM organizations AS o JOIN units AS u USING (organization_no) JOIN readings AS r "  # noqa: S608
@@ -65,7 +63,7 @@ class SqliteStore(Records):
         self._path = path
         self._writer = SqliteWriter(path, settings)
         self._readers: _Readers | None = None
-        self._probe: asyncio.Future[Any] | None = None
+        self._healing = Healing(lambda: self._writer.change(_rewrite_version))
 
     async def open(self) -> None:
         try:
@@ -101,8 +99,7 @@ class SqliteStore(Records):
         names = {"organization_id": organization_id, "unit_id": unit_id, "start_us": start_us}
         place = {"behind_us": behind_us, "behind_device": behind_device, "limit": limit + 1}
         found = await self._select(_HISTORY, names | place)
-        page = found[:limit]
-        return ReadingPage(readings=page, next_cursor=encode_cursor(page[-1]) if len(found) > limit else None)
+        return page_of(found, limit)
 
     async def series(
         self, organization_id: str, unit_id: str, *, measures: Sequence[str], start_us: int, end_us: int, bucket_us: int
@@ -138,11 +135,8 @@ class SqliteStore(Records):
         if self._readers is None:
             return "the store is closed"
         failure = self._writer.failure
-        # Nothing may be sent here while we say we are not ready, so healing must be found out by a write of our own.
-        if failure is not None and (self._probe is None or self._probe.done()):
-            with suppress(Unavailable):  # the queue is full: the work in it will tell as well
-                self._probe = self._writer.change(_rewrite_version)
-                self._probe.add_done_callback(_mark_seen)
+        if failure is not None:
+            self._healing.attempt()
         return failure
 
     async def _ask(self, work: Work[T]) -> T:
@@ -176,17 +170,12 @@ class _Readers:
         self._settings = settings
         self._idle: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="sensorcast-sqlite-reader")
-        self._waiting = 0
+        self._bounds = QueryBounds()
 
     async def run(self, query: Callable[[apsw.Connection], T]) -> T:
         """Run a query in a thread. Raises `Unavailable` when too many wait or the database does not answer."""
-        if self._waiting >= _WAITING_QUERIES_MAX:
-            raise Unavailable(f"{_WAITING_QUERIES_MAX} queries are waiting already", retry_after_s=1)
-        self._waiting += 1
-        try:
+        with self._bounds.place():
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_connection, query)
-        finally:
-            self._waiting -= 1
 
     async def close(self) -> None:
         """Wait for queries that run, then close the connections."""
@@ -214,9 +203,3 @@ class _Readers:
 def _rewrite_version(connection: apsw.Connection) -> None:
     """Write without changing anything: the header page goes through the log to the disk like any other."""
     connection.pragma("user_version", connection.pragma("user_version"))
-
-
-def _mark_seen(probe: asyncio.Future[Any]) -> None:
-    """Take note of a probe's error, which the writer has logged and kept in `failure` already."""
-    if not probe.cancelled():
-        probe.exception()
