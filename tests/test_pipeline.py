@@ -44,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(path, Settings())
+    store = SqliteStore(path, Settings(store_busy_timeout_ms=60_000))
     await store.open()
     yield store
     await store.close()
@@ -214,6 +214,9 @@ async def test_while_the_first_waits_for_too_long_no_more_is_read(
     other = apsw.Connection(str(path))
     other.execute("BEGIN IMMEDIATE")
     caller = asyncio.create_task(pipeline.accept("acme", [reading()]))
+    async with asyncio.timeout(30):
+        while not pipeline._in_flight:
+            await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
     with pytest.raises(Unavailable, match="queue_max_wait_s"):
         pipeline.refuse_when_full()

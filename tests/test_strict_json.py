@@ -62,7 +62,7 @@ def test_an_unclosed_string_after_many_brackets_is_refused_at_once(tail: bytes) 
     started = time.perf_counter()
     with pytest.raises(JsonError):
         strict_json.decode(b'[[[[[[[[["' + tail, max_depth=8)
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 10  # it is a millisecond; looking again from each bracket on, minutes
 
 
 def _depth(value: object) -> int:

@@ -79,7 +79,7 @@ async def test_it_comes_back_after_redis_was_killed_and_started_again(pair: Pair
     pair.server.start()
     started_s = asyncio.get_running_loop().time()
     await pair.back()
-    assert asyncio.get_running_loop().time() - started_s < 5.0
+    assert asyncio.get_running_loop().time() - started_s < 15.0
 
 
 async def test_a_redis_that_does_not_answer_is_noticed_by_who_publishes_and_by_who_only_listens(pair: Pair) -> None:
@@ -147,7 +147,7 @@ async def test_a_redis_that_is_not_there_is_trouble_and_no_failure() -> None:
     bus.listen("a")
     await eventually(lambda: bool(ears.deafnesses))
     assert "127.0.0.1 port 1" in str(bus.trouble())
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await bus.stop()
 
 
@@ -210,6 +210,6 @@ async def test_a_node_stops_while_redis_does_not_answer(start_redis: StartRedis)
     await node.listen("a")
     server.pause()
     node.bus.publish("a", b"x")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await node.bus.stop()
     server.resume()

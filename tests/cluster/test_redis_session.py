@@ -120,7 +120,7 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClu
 
 
 async def test_a_redis_cluster_carries_each_channel_through_its_own_server(redis_cluster: RedisCluster) -> None:
-    layout = await RedisAddress(redis_cluster.url).look(timeout_s=5)
+    layout = await RedisAddress(redis_cluster.url).look(timeout_s=30)
     assert sorted(port for _, port in layout.places) == sorted(server.port for server in redis_cluster.servers)
     one, two = (Node(redis_bus(redis_cluster.url), Listener()) for _ in range(2))
     channels = [f"channel {number}" for number in range(60)]

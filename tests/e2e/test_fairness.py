@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from sensorcast.hub import DELIVERY_COST_BYTES
 from sensorcast.verify.socket import Socket
@@ -59,6 +60,7 @@ async def delays_s(client: httpx.AsyncClient, modest: Organization, socket: Sock
     return found
 
 
+@pytest.mark.real_time
 async def test_a_greedy_organization_is_slowed_and_the_others_are_on_time(
     start_server: Callable[..., ServerProcess],
 ) -> None:

@@ -20,6 +20,8 @@ from tests.support.waiting import wait_until
 
 CUT_WITHIN_S = 5.0
 
+pytestmark = pytest.mark.real_time
+
 
 def test_revoked_users_are_cut_and_stay_out(
     start_server: Callable[..., ServerProcess], browser_client: Callable[..., NodeClient]

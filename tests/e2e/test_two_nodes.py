@@ -68,6 +68,7 @@ def wait_for_all(clients: list[NodeClient], sent: list[str]) -> None:
         wait_until(lambda client=client: len(client.readings()) >= len(sent), within_s=30, what="every reading")
 
 
+@pytest.mark.real_time
 def test_a_reading_of_one_node_is_the_latest_on_the_other_within_a_flush(cluster, browser_client) -> None:
     one, two = cluster.organization()
     client = browser_client(two.server.url, token=two.viewer_token).connected()

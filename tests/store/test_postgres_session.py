@@ -134,10 +134,11 @@ async def test_work_that_kept_an_error_to_itself_is_not_taken_for_committed(post
     session.close()
 
 
+@pytest.mark.real_time
 async def test_a_server_that_stays_away_is_waited_for_once_and_then_refused_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(postgres_session, "_RETRY_S", 0.2)
+    monkeypatch.setattr(postgres_session, "_RETRY_S", 1.0)
     session = PostgresSession(
         f"postgresql://sensorcast@127.0.0.1:{free_port()}/x", outage := Outage(), random=Random(1)
     )
@@ -148,7 +149,7 @@ async def test_a_server_that_stays_away_is_waited_for_once_and_then_refused_at_o
     started_s = asyncio.get_running_loop().time()
     with pytest.raises(Unavailable):
         await session.run(lambda connection: connection.execute("SELECT 1"))
-    assert asyncio.get_running_loop().time() - started_s < 0.2
+    assert asyncio.get_running_loop().time() - started_s < 0.9
 
 
 async def test_a_backend_that_is_ended_costs_nothing_but_a_new_connection(postgres: PostgresServer) -> None:
@@ -166,7 +167,7 @@ async def test_a_backend_that_is_ended_costs_nothing_but_a_new_connection(postgr
 
 
 async def test_the_time_that_an_answer_is_waited_for_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_session, "_RETRY_S", 0.2)
+    monkeypatch.setattr(postgres_session, "_RETRY_S", 1.0)
     monkeypatch.setattr(postgres_server, "CONNECT_TIMEOUT_S", 0.3)
     attempts, gone = 0, asyncio.Event()
 

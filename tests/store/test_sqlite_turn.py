@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from sensorcast.store.sqlite_turn import WriteTurns
+from tests.support.waiting import wait_until
 
 PATIENCE_S = 30.0
 
@@ -29,7 +30,7 @@ def test_two_that_write_all_the_time_take_turns(tmp_path: Path) -> None:
     writers = [threading.Thread(target=write_all_the_time, args=(name,)) for name in "ab"]
     for writer in writers:
         writer.start()
-    time.sleep(1.5)
+    wait_until(lambda: len(order) >= 100, within_s=60, what="a hundred turns")
     stop.set()
     for writer in writers:
         writer.join()
