@@ -94,6 +94,7 @@ async def _play_node(
             channel=channel,
             origin=origin,
             epoch=epoch,
+            sent_us=time.time_ns() // 1_000,
             number=lambda seq=seq: (seq, 250 if seq > 1 else None),  # type: ignore[misc]
         ):
             assert encoded is not None

@@ -22,7 +22,8 @@ from sensorcast.broadcaster import SensorStreamService
 from sensorcast.cluster.joining import bus_codec, open_bus, own_node
 from sensorcast.cluster.neighbours import Neighbours
 from sensorcast.cluster.node_adapter import open_adapter
-from sensorcast.cluster.relay import Relay, hold_back_s
+from sensorcast.cluster.pace import hold_back_s
+from sensorcast.cluster.relay import Relay
 from sensorcast.cluster.worker import ALONE, Worker
 from sensorcast.errors import ConfigurationError
 from sensorcast.http_errors import HttpAnswer
@@ -145,6 +146,7 @@ class Application:
             flush_interval_s=settings.flush_interval_ms / 1_000,
             queue_max_bytes=settings.bus_queue_max_bytes,
             silence_s=settings.bus_silence_s,
+            message_age_s=settings.bus_message_age_s,
             clock_s=clock_s,
             on_degraded=lambda organization_id, since_us: self.gateway.notices.degraded(organization_id, since_us),
             on_restored=lambda organization_id, until_us: self.gateway.notices.restored(organization_id, until_us),

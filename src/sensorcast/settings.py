@@ -189,6 +189,12 @@ class Settings:
     bus_silence_s: float = _setting(
         3.0, "Silence on the bus after which a node holds itself for deaf and connects anew.", low=0.5, high=60
     )
+    bus_message_age_s: float = _setting(
+        60.0,
+        "Age up to which the first message of another node is believed; clocks of nodes may differ by as much.",
+        low=5,
+        high=86_400,
+    )
     bus_queue_max_bytes: int = _setting(
         16 * _MIB, "Bytes that wait to be sent to another node; what comes on top is dropped and repaired.", low=_MIB
     )

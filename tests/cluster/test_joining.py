@@ -17,7 +17,7 @@ from sensorcast.settings import Settings
 from sensorcast.wire.bus import Beat, Refused
 
 SECRET = b"a secret of more than thirty-two bytes"
-BEAT = Beat(channel="beats", origin="a", epoch=1, number=1, name="n")
+BEAT = Beat(channel="beats", origin="a", epoch=1, number=1, sent_us=9, name="n")
 
 
 def test_with_redis_it_is_the_bus_and_without_it_the_workers_have_their_own() -> None:
@@ -46,7 +46,7 @@ def test_two_processes_of_one_name_are_told_apart() -> None:
 def test_nodes_of_one_secret_and_prefix_understand_each_other_and_no_others_do() -> None:
     message = bus_codec(Settings(), SECRET).encode_beat(BEAT)
     assert bus_codec(Settings(), SECRET).decode("beats", message) == Beat(
-        channel="beats", origin="a", epoch=1, number=1, name="n"
+        channel="beats", origin="a", epoch=1, number=1, sent_us=9, name="n"
     )
     for other in (bus_codec(Settings(redis_prefix="other"), SECRET), bus_codec(Settings(), SECRET + b"!")):
         with pytest.raises(Refused, match="forged"):

@@ -28,7 +28,10 @@ class Way:
         await listener.start(ears)
         for channel in channels:
             listener.listen(channel)
-        outgoing = Outgoing(speaker, CODEC, Numbering(), origin="x", epoch=1, max_bytes=max_readings * READING_BYTES)
+        max_bytes = max_readings * READING_BYTES
+        outgoing = Outgoing(
+            speaker, CODEC, Numbering(), sender=("x", 1), max_bytes=max_bytes, now_us=lambda: 1_700_000_000_000_000
+        )
         return cls(air, outgoing, ears)
 
     async def publish(self) -> list[Readings]:
@@ -49,6 +52,13 @@ async def test_what_waits_goes_out_once_by_organization() -> None:
         ("b", [reading(org="b")]),
     ]
     assert await way.publish() == []
+
+
+async def test_a_message_names_its_sender_and_when_it_was_sent() -> None:
+    way = await Way.open()
+    way.outgoing.add("org:acme", reading())
+    [message] = await way.publish()
+    assert (message.origin, message.epoch, message.sent_us) == ("x", 1, 1_700_000_000_000_000)
 
 
 async def test_only_the_first_that_waits_is_news() -> None:

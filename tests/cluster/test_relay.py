@@ -8,7 +8,7 @@ from collections import Counter
 from sensorcast.cluster.relay import BEATS, channel_of
 from sensorcast.model import Reading
 from sensorcast.wire.bus import BusCodec, derive_key
-from tests.readings import series
+from tests.readings import T0_S, series
 from tests.support.cluster import CODEC, SECRET, Cluster, ClusterNode, counted, forwarded, in_virtual_time, now
 
 ACME = channel_of("acme")
@@ -189,7 +189,10 @@ async def test_what_none_of_ours_has_made_is_counted_and_ignored(cluster: Cluste
 
 
 def encoded(codec: BusCodec, channel: str, readings: list[Reading]) -> list[bytes]:
-    numbered = codec.encode_readings(readings, channel=channel, origin="x", epoch=1, number=lambda: (1, None))
+    now_us = round((T0_S + asyncio.get_running_loop().time()) * 1e6)
+    numbered = codec.encode_readings(
+        readings, channel=channel, origin="x", epoch=1, sent_us=now_us, number=lambda: (1, None)
+    )
     return [message for message in numbered if message]
 
 

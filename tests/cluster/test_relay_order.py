@@ -7,12 +7,10 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sensorcast.broadcaster import SensorStreamService
-from sensorcast.cluster.relay import forward_s, hold_back_s
 from sensorcast.hub import Hub
 from sensorcast.model import Room
 from sensorcast.stream.rates import Mode, Rate, in_use_room
@@ -133,8 +131,3 @@ def test_whether_or_not_the_bus_lives_nothing_waits_longer_than_one_interval_mor
             await clients.service.stop()
 
     run()
-
-
-@pytest.mark.parametrize("interval_s", [0.05, 0.2, 1.0, 10.0])
-def test_what_waits_waits_longer_than_the_message_of_another_node_and_less_than_an_interval(interval_s: float) -> None:
-    assert forward_s(interval_s) < hold_back_s(interval_s) < interval_s

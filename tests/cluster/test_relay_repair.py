@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sensorcast.cluster.relay import channel_of
 from tests.readings import SECOND_US
-from tests.support.cluster import Cluster, ClusterNode, counted, forwarded, in_virtual_time, now
+from tests.support.cluster import MESSAGE_AGE_S, Cluster, ClusterNode, counted, forwarded, in_virtual_time, now
 
 ACME = channel_of("acme")
 
@@ -108,6 +108,92 @@ async def test_a_message_that_comes_twice_is_taken_once_and_counted(cluster: Clu
     await forwarded()
     assert two.flush() == [taken]
     assert counted("ignored_messages", reason="replayed") == replayed + 1
+
+
+def replay(cluster: Cluster, node: ClusterNode, recorded: list[tuple[str, bytes]]) -> None:
+    """Say again what was said, as somebody who can write to Redis may."""
+    assert recorded
+    for channel, message in recorded:
+        node.bus.bring(channel, message)
+
+
+@in_virtual_time
+async def test_what_a_node_said_that_is_gone_is_not_taken_again_however_much_later(cluster: Cluster) -> None:
+    one, two = await cluster.add(), await cluster.add()
+    for number in range(5):
+        one.ingest(now(cluster, f"u{number}"))
+        await forwarded()
+    await one.relay.stop()
+    recorded = list(cluster.air.said)
+    assert len(two.flush()) == 5
+    for reason, later_s in (("replayed", 8), ("replayed", 100), ("stale", 100)):
+        await asyncio.sleep(later_s)
+        before = counted("ignored_messages", reason=reason)
+        replay(cluster, two, [(channel, message) for channel, message in recorded if is_of(one, message)])
+        await asyncio.sleep(0.5)
+        assert counted("ignored_messages", reason=reason) > before + 5
+        assert two.flush() == []
+        assert [each.name for each in two.relay.nodes()] == ["node-1"]
+    assert two.latest() == cluster.store.latest
+
+
+def is_of(node: ClusterNode, message: bytes) -> bool:
+    return node.relay._own.origin.encode() in message
+
+
+@in_virtual_time
+async def test_beats_of_a_killed_node_do_not_hide_its_end(cluster: Cluster) -> None:
+    one, two = await cluster.add(), await cluster.add()
+    await asyncio.sleep(3)
+    beats = [(channel, message) for channel, message in cluster.air.said if is_of(one, message)]
+    one.bus.cut()
+    for _ in range(10):
+        await asyncio.sleep(1)
+        replay(cluster, two, beats)
+    assert [each.name for each in two.relay.nodes()] == ["node-1"]
+    assert two.notices == [("degraded", "acme"), ("restored", "acme")]
+
+
+@in_virtual_time
+async def test_own_beats_that_somebody_says_again_do_not_hide_that_nothing_comes_back(cluster: Cluster) -> None:
+    _one, two = await cluster.add(), await cluster.add()
+    await asyncio.sleep(3)
+    beats = [(channel, message) for channel, message in cluster.air.said if is_of(two, message)]
+    cluster.air.loses = lambda *_: True
+    for _ in range(6):
+        await asyncio.sleep(1)
+        replay(cluster, two, beats)
+    assert two.relay.trouble() == "the bus does not bring back our own beats"
+
+
+@in_virtual_time
+async def test_a_node_with_a_wrong_clock_is_said_to_be_stale_and_read_from_the_store(cluster: Cluster) -> None:
+    one, two = await cluster.add(), await cluster.add(follows=None)
+    one.relay._clock_s = lambda: cluster.now_s() - 10 * MESSAGE_AGE_S
+    stale, pages = counted("ignored_messages", reason="stale"), cluster.store.pages_read
+    two.relay.follow("acme")
+    await asyncio.sleep(0.1)
+    for number in range(8):
+        one.ingest(now(cluster, f"u{number}"))
+        await forwarded()
+    assert counted("ignored_messages", reason="stale") >= stale + 8
+    assert 2 <= cluster.store.pages_read - pages <= 4  # not one for each message
+    await asyncio.sleep(MESSAGE_AGE_S)
+    one.ingest(now(cluster, "u1"))
+    await forwarded()
+    assert two.latest() == cluster.store.latest
+
+
+@in_virtual_time
+async def test_a_node_that_was_held_up_for_long_takes_what_has_waited_for_it(cluster: Cluster) -> None:
+    one, two = await cluster.add(), await cluster.add()
+    one.ingest(now(cluster))
+    await forwarded()
+    two.flush()
+    cluster.air.delay_s = 2 * MESSAGE_AGE_S
+    one.ingest(taken := now(cluster, "u2"))
+    await asyncio.sleep(2 * MESSAGE_AGE_S + 1)
+    assert two.flush() == [taken]
 
 
 @in_virtual_time

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import redis
 
 from tests.support.blackhole import Blackhole
 from tests.support.node import NodeClient
 from tests.support.postgres import PostgresServer
 from tests.support.redis import RedisServer
-from tests.support.server import Organization, reading
+from tests.support.server import Organization, ServerProcess, reading
 from tests.support.two_nodes import TwoNodes, latest_of, shown, stored_latest, wait_degraded, wait_ready
 from tests.support.waiting import wait_until
 
@@ -32,13 +34,13 @@ class Faulty:
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> Iterator[Faulty]:
-    redis = RedisServer(tmp_path_factory.mktemp("redis")).start()
-    with Blackhole(redis.port) as blackhole:
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    with Blackhole(server.port) as blackhole:
         url = f"redis://127.0.0.1:{blackhole.own_port}/0"
         cluster = TwoNodes.start(tmp_path_factory.mktemp("nodes"), postgres, url)
-        yield Faulty(cluster, redis, blackhole)
+        yield Faulty(cluster, server, blackhole)
         cluster.close()
-    redis.stop()
+    server.stop()
 
 
 @dataclass
@@ -135,6 +137,53 @@ def test_a_subscriber_that_redis_cuts_off_is_back_and_misses_nothing(
     watched.is_as_good_as_the_store()
     watched.messages_pass_again()
     wait_ready(*faulty.cluster.nodes)
+
+
+@contextmanager
+def recorded(faulty: Faulty, names: Sequence[str]) -> Iterator[list[tuple[str, bytes]]]:
+    """Everything that is said on channels, as somebody hears who may listen to this Redis; complete at the end."""
+    said: list[tuple[str, bytes]] = []
+    with redis.Redis(port=faulty.redis.port, socket_timeout=5) as client, client.pubsub() as listening:
+        listening.ssubscribe(*names)
+        yield said
+        while message := listening.get_message(timeout=0.5):
+            if message["type"] == "smessage":
+                said.append((message["channel"].decode(), message["data"]))
+
+
+def ignored(server: ServerProcess, reason: str) -> float:
+    """How many messages a node has ignored for this reason."""
+    start = f'sensorcast_bus_ignored_messages_total{{reason="{reason}"}} '
+    lines = server.http.get("/metrics").text.splitlines()
+    return next((float(line.removeprefix(start)) for line in lines if line.startswith(start)), 0.0)
+
+
+def test_what_was_recorded_of_a_node_that_is_gone_reaches_nobody_when_it_is_said_again(
+    faulty: Faulty, watched: Watched
+) -> None:
+    one, two = faulty.cluster.nodes
+    prefix = two.settings["redis_prefix"]
+    names = [f"{prefix}:beats", f"{prefix}:org:{watched.two.name}"]
+    with recorded(faulty, names) as said:
+        watched.messages_pass_again()
+        watched.messages_pass_again()
+        one.kill()
+    assert {name for name, _ in said} == set(names)
+    try:
+        wait_until(
+            lambda: "sensorcast_cluster_nodes 1.0" in two.http.get("/metrics").text, within_s=30, what="it is gone"
+        )
+        before = ignored(two, "replayed")
+        for name, message in said:
+            assert faulty.redis.command("SPUBLISH", name, message) == 1
+        wait_until(lambda: ignored(two, "replayed") >= before + 2, within_s=10, what="they are ignored")
+        watched.two.post(reading("end"))
+        wait_until(lambda: "end" in shown(watched.client), within_s=10, what="what comes after them")
+        assert "sensorcast_cluster_nodes 1.0" in two.http.get("/metrics").text
+        ids = [item["id"] for item in watched.client.readings()]
+        assert len(ids) == len(set(ids))
+    finally:
+        one.restart()
 
 
 def test_a_node_starts_without_redis_and_says_why_it_is_not_ready(faulty: Faulty, browser_client) -> None:

@@ -11,7 +11,8 @@ from functools import wraps
 from typing import Any
 
 from sensorcast.cluster.nodes import Node
-from sensorcast.cluster.relay import Relay, hold_back_s
+from sensorcast.cluster.pace import hold_back_s
+from sensorcast.cluster.relay import Relay
 from sensorcast.metrics import REGISTRY
 from sensorcast.model import Reading
 from sensorcast.stream import SensorStream
@@ -23,6 +24,7 @@ from tests.support.air import Air
 SECRET = b"a secret of more than thirty-two bytes"
 CODEC = BusCodec(derive_key(SECRET, "test"))
 FLUSH_S = 1.0
+MESSAGE_AGE_S = 60.0
 
 
 class MemoryStore:
@@ -69,6 +71,7 @@ class ClusterNode:
             flush_interval_s=FLUSH_S,
             queue_max_bytes=1024 * 1024,
             silence_s=3.0,
+            message_age_s=MESSAGE_AGE_S,
             clock_s=cluster.now_s,
             on_degraded=lambda organization_id, _since: self.notices.append(("degraded", organization_id)),
             on_restored=lambda organization_id, _until: self.notices.append(("restored", organization_id)),

@@ -16,13 +16,13 @@ from tests.readings import reading, series
 from tests.stream.readings import streams_of_readings
 
 CODEC = BusCodec(b"k" * 32)
-ORIGIN = {"channel": "org:acme", "origin": "a1", "epoch": 5}
-BEAT = Beat(channel="beats", origin="a1", epoch=5, number=3, name="one", heads=(Head("org:acme", 9, 1_200),))
+ORIGIN: dict[str, Any] = {"channel": "org:acme", "origin": "a1", "epoch": 5, "sent_us": 6}
+BEAT = Beat(channel="beats", origin="a1", epoch=5, number=3, sent_us=6, name="one", heads=(Head("org:acme", 9, 1_200),))
 BEAT_HEX = (
     "01"  # version
-    "f7277ccc5816905f1f0c4630aada2f00"  # keyed BLAKE2b of the rest
-    "87a474797065a462656174a76368616e6e656ca56265617473a66f726967696ea26131a565706f63"
-    "6805a66e756d62657203a46e616d65a36f6e65a568656164739193a86f72673a61636d6509cd04b0"
+    "2b003aa2cd653168f359b76615ab59c3"  # keyed BLAKE2b of the rest
+    "88a474797065a462656174a76368616e6e656ca56265617473a66f726967696ea26131a565706f636805"
+    "a66e756d62657203a773656e745f757306a46e616d65a36f6e65a568656164739193a86f72673a61636d6509cd04b0"
 )
 
 
@@ -121,8 +121,9 @@ def test_a_message_of_another_channel_is_refused() -> None:
     "payload",
     [
         {"type": "something newer"},
-        {"type": "beat", "channel": "beats", "origin": "a", "epoch": -1, "number": 1, "name": "n"},
-        {"type": "beat", "channel": "beats", "origin": "a" * 300, "epoch": 1, "number": 1, "name": "n"},
+        {"type": "beat", "channel": "beats", "origin": "a", "epoch": -1, "number": 1, "sent_us": 1, "name": "n"},
+        {"type": "beat", "channel": "beats", "origin": "a" * 300, "epoch": 1, "number": 1, "sent_us": 1, "name": "n"},
+        {"type": "beat", "channel": "beats", "origin": "a", "epoch": 1, "number": 1, "name": "n"},
         {"type": "readings", "channel": "org:acme", "origin": "a", "epoch": 1, "seq": 1, "readings": [{}]},
         ["a", "list"],
     ],

@@ -11,16 +11,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 LINGER_S: Final = 30.0
 """Time for which an organization is still followed after its last connection: pages are reloaded all the time."""
 
 
+FOLLOWED_S: Final = 2.0
+"""Longest wait for an organization to be whole; what is known by then is better than no answer."""
+
+
 class Followed:
     """One organization that is followed."""
 
-    __slots__ = ("channel", "degraded_since_us", "is_listening", "leaves_at_s", "organization_id", "since_us", "whole")
+    __slots__ = (
+        "channel",
+        "degraded_since_us",
+        "is_listening",
+        "leaves_at_s",
+        "organization_id",
+        "since_us",
+        "stale_until_s",
+        "whole",
+    )
 
     def __init__(self, organization_id: str, channel: str, since_us: int) -> None:
         self.organization_id = organization_id
@@ -32,8 +46,16 @@ class Followed:
         """Set once what is known is as good as the store, for the first time."""
         self.degraded_since_us: int | None = None
         """From when on something may be missing."""
+        self.stale_until_s = 0.0
+        """Until when messages that are too old are no news: the store was looked into when the first of them came."""
         self.leaves_at_s: float | None = None
         """When it is followed no more; None while it has connections."""
+
+    async def wait_until_whole(self) -> None:
+        """Wait until it is whole, for at most `FOLLOWED_S`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FOLLOWED_S):
+                await self.whole.wait()
 
 
 class Following:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final
 
 from sensorcast.cluster import Bus
+from sensorcast.cluster.gaps import Sender
 from sensorcast.cluster.numbering import Numbering
 from sensorcast.metrics import BUS_DROPPED, BUS_PUBLISHED
 from sensorcast.model import Reading
@@ -33,16 +34,23 @@ ChannelOf = Callable[[str], str]
 
 
 class Outgoing:
-    """Collects readings and publishes them. `origin` and `epoch` name this node's numbering."""
+    """Collects readings and publishes them. `now_us` gives microseconds since 1970."""
 
     def __init__(
-        self, bus: Bus, codec: BusCodec, numbering: Numbering, *, origin: str, epoch: int, max_bytes: int
+        self,
+        bus: Bus,
+        codec: BusCodec,
+        numbering: Numbering,
+        *,
+        sender: Sender,
+        max_bytes: int,
+        now_us: Callable[[], int],
     ) -> None:
         self._bus = bus
         self._codec = codec
         self._numbering = numbering
-        self._origin = origin
-        self._epoch = epoch
+        self._origin, self._epoch = sender
+        self._now_us = now_us
         self._max_readings = max_bytes // READING_BYTES
         self._count = 0
         self._waiting: dict[str, list[Reading]] = {}
@@ -84,6 +92,7 @@ class Outgoing:
             channel=channel,
             origin=self._origin,
             epoch=self._epoch,
+            sent_us=self._now_us(),
             number=partial(_number, self._numbering, channel, now_s),
         )
         for message in messages:

@@ -1,44 +1,37 @@
 """Between the pipeline and the stream: readings go to the own stream at once, and to the other nodes soon after.
 
-Reading order: `outgoing` and `numbering` (what goes out), `gaps` (whether all that others sent has come), `repair`
-(what did not), `following` (for whom), `nodes` (who is there). Called by the pipeline (add_reading), the gateway
-(follow, unfollow, followed) and the bus. The invariants: local delivery waits for no bus; a reading goes to the stream
-of each node once, whichever node took it in; what cannot be known to be whole is said to be degraded, and repaired.
+Reading order: `outgoing`, `numbering` and `pace` (what goes out, and when), `gaps` and `freshness` (whether all that
+others sent has come, and just now), `repair` (what did not), `following` (for whom), `nodes` and `echo` (who is there).
+Called by the pipeline (add_reading), the gateway (follow, unfollow, followed) and the bus. The invariants: local
+delivery waits for no bus; a reading goes to the stream of each node once, whichever node took it in; what cannot be
+known to be whole is said to be degraded, and repaired.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from sensorcast.cluster import Bus
+from sensorcast.cluster.echo import Echo
 from sensorcast.cluster.following import Followed, Following
+from sensorcast.cluster.freshness import Freshness
 from sensorcast.cluster.gaps import Gaps, Sender, Verdict
 from sensorcast.cluster.nodes import Gone, Node, Nodes
 from sensorcast.cluster.numbering import Numbering
 from sensorcast.cluster.outgoing import Outgoing
+from sensorcast.cluster.pace import BEAT_S, forward_s
 from sensorcast.cluster.repair import Brought, Repairs, Sink, Snapshots
 from sensorcast.metrics import BUS_GAPS, BUS_HEARD, BUS_IGNORED, BUS_PUBLISHED, CLUSTER_NODES, STREAM_ERRORS
 from sensorcast.model import Reading
-from sensorcast.wire.bus import Beat, BusCodec, Readings, Refused
+from sensorcast.wire.bus import Beat, BusCodec, Message, Readings, Refused
 
 BEATS: Final = "beats"
-BEAT_S: Final = 1.0
-FORWARDS_PER_FLUSH: Final = 4
-"""Messages of an organization per flush interval: what one node takes in reaches a flush of another within 1.25."""
-SLACK_PER_FLUSH: Final = 0.15
-SLACK_MIN_S: Final = 0.1
-"""How long a message may be under way, and a gateway's delivery may differ from another's, without a late reading."""
-HOLD_BACK_MAX_PER_FLUSH: Final = 0.9
 CLOCK_SLACK_US: Final = 5_000_000
 """By how much the clocks of two nodes may differ."""
-FOLLOWED_S: Final = 2.0
-"""Longest wait for an organization to be whole; what is known by then is better than no answer."""
 
 _MICROS: Final = 1_000_000
 _log = structlog.get_logger(__name__)
@@ -47,17 +40,6 @@ _log = structlog.get_logger(__name__)
 def channel_of(organization_id: str) -> str:
     """The channel on which the readings of an organization pass."""
     return f"org:{organization_id}"
-
-
-def forward_s(flush_interval_s: float) -> float:
-    """How long a reading waits, at most, for the message to the other nodes."""
-    return min(flush_interval_s / FORWARDS_PER_FLUSH, BEAT_S)
-
-
-def hold_back_s(flush_interval_s: float) -> float:
-    """How long readings of a unit wait for those that other nodes took in at the same time; less than an interval."""
-    slack_s = max(flush_interval_s * SLACK_PER_FLUSH, SLACK_MIN_S)
-    return min(forward_s(flush_interval_s) + slack_s, flush_interval_s * HOLD_BACK_MAX_PER_FLUSH)
 
 
 class Relay:
@@ -74,6 +56,7 @@ class Relay:
         flush_interval_s: float,
         queue_max_bytes: int,
         silence_s: float,
+        message_age_s: float,
         clock_s: Callable[[], float],
         on_degraded: Callable[[str, int], None],
         on_restored: Callable[[str, int], None],
@@ -93,10 +76,16 @@ class Relay:
         self._forward_s = forward_s(flush_interval_s)
         self._numbering = Numbering()
         self._outgoing = Outgoing(
-            bus, codec, self._numbering, origin=own.origin, epoch=own.since_us, max_bytes=queue_max_bytes
+            bus,
+            codec,
+            self._numbering,
+            sender=(own.origin, own.since_us),
+            max_bytes=queue_max_bytes,
+            now_us=self._now_us,
         )
-        self._gaps = Gaps()
-        self._nodes = Nodes(own)
+        self._freshness = Freshness(message_age_s, clock_s)
+        self._gaps = Gaps(self._freshness.remembered_s)
+        self._nodes = Nodes(own, self._freshness.remembered_s)
         self._following = Following()
         self._brought = Brought()
         self._repairs = Repairs(
@@ -104,11 +93,7 @@ class Relay:
         )
         self._filled = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._beat_number = 0
-        self._echo_number = 0
-        self._beats_unheard_max = math.ceil(silence_s / BEAT_S)
-        self._is_mute = False
-        """Whether our own beats do not come back: then nothing else may come either."""
+        self._echo = Echo(silence_s=silence_s, beat_s=BEAT_S)
         self._well_at_s = clock_s()
         """When the bus was last known to work."""
         self._is_cluster = False
@@ -140,7 +125,7 @@ class Relay:
     def trouble(self) -> str | None:
         """None while everything that other nodes say is heard; otherwise why not, for `/readyz`."""
         trouble = self._bus.trouble()
-        if trouble is None and self._is_mute:
+        if trouble is None and self._echo.is_missing:
             return "the bus does not bring back our own beats"
         return trouble
 
@@ -191,19 +176,17 @@ class Relay:
         return followed is not None and followed.whole.is_set()
 
     async def followed(self, organization_id: str) -> None:
-        """Wait until `is_whole`, for at most `FOLLOWED_S`."""
+        """Wait until `is_whole`, but not for long."""
         followed = self._following.get(organization_id)
         if followed is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FOLLOWED_S):
-                    await followed.whole.wait()
+            await followed.wait_until_whole()
 
     # What the bus says
 
     def listening(self, channel: str) -> None:
         """`cluster.Ears`: nothing on `channel` is missed from now on."""
         if channel == BEATS:
-            self._echo_number = self._beat_number  # those before were sent to nobody
+            self._echo.excuse()
             self._nodes.excuse(self._now_s())
             self._send_beat()
             return
@@ -246,9 +229,13 @@ class Relay:
         if said.organization_id != followed.organization_id:
             self._ignore("wrong_channel")
             return
-        verdict = self._gaps.judge(said, self._now_s())
+        verdict = self._gaps.judge(said, self._now_s(), is_fresh=self._freshness.holds(said.sent_us))
         if verdict is Verdict.REPLAYED:
             self._ignore("replayed")
+            return
+        if verdict is Verdict.STALE:
+            self._distrust(said)
+            self._read_instead(followed)
             return
         BUS_HEARD.inc()
         self._is_cluster = True
@@ -283,16 +270,17 @@ class Relay:
     def _expire(self, now_s: float) -> None:
         for followed in self._following.expire(now_s):
             self._bus.unlisten(followed.channel)
-            self._gaps.end(followed.channel)
+            self._gaps.end(followed.channel, now_s)
             self._restore(followed)  # to nobody: it leaves nothing behind
         if self.trouble() is None:  # or the silence may be ours
             for gone in self._nodes.expire(now_s):
                 self._part_from(gone, now_s)
+        self._gaps.expire(now_s)
         self._brought.expire(now_s)
 
     def _part_from(self, gone: Gone, now_s: float) -> None:
         """A node has ended. What it had stored and not sent yet only the store knows."""
-        self._gaps.forget(gone.sender)
+        self._gaps.forget(gone.sender, now_s)
         is_told = gone.has_left or self._bus.tells_ends
         _log.info("node_gone", origin=gone.sender[0], in_good_order=gone.has_left)
         for followed in self._following:
@@ -304,45 +292,47 @@ class Relay:
         if not self._bus.is_heard(BEATS):
             self._well_at_s = self._clock_s()
             return
-        self._beat_number += 1
+        number = self._echo.send()
         beat = Beat(
             channel=BEATS,
             origin=self._own.origin,
             epoch=self._own.since_us,
-            number=self._beat_number,
+            number=number,
+            sent_us=self._now_us(),
             name=self._own.name,
-            heads=self._numbering.heads(self._beat_number, self._now_s()),
+            heads=self._numbering.heads(number, self._now_s()),
             leaves=leaves,
         )
         self._bus.publish(BEATS, self._codec.encode_beat(beat))
         BUS_PUBLISHED.inc()
         if not self._bus.echoes and self._bus.trouble() is None:
-            self._numbering.arrived(beat.number)
+            self._numbering.arrived(number)
             self._well_at_s = self._clock_s()
 
     def _look_for_echo(self) -> None:
         """Hold ourselves for deaf when our own beats do not come back, whatever the bus itself thinks."""
-        unheard = self._beat_number - self._echo_number
-        if not self._bus.echoes or self._is_mute or self._bus.trouble() is not None:
+        if not self._bus.echoes or self._echo.is_missing or self._bus.trouble() is not None:
             return
-        if unheard > self._beats_unheard_max:
-            self._is_mute = True
+        if self._echo.is_overdue:
+            self._echo.is_missing = True
             self.deaf("our own beats do not come back")
 
     def _hear_own_beat(self, said: Beat) -> None:
-        self._echo_number = max(self._echo_number, min(said.number, self._beat_number))
+        if not self._echo.came_back(said.number):
+            return
         self._numbering.arrived(said.number)
         self._well_at_s = self._clock_s()
-        if self._is_mute:
-            self._is_mute = False
+        if self._echo.is_missing:
+            self._echo.is_missing = False
             self._nodes.excuse(self._now_s())
             for followed in self._following:
                 self.listening(followed.channel)
 
     def _hear_beat(self, said: Beat) -> None:
         now_s = self._now_s()
-        if not self._nodes.beat(said, now_s):
-            self._ignore("crowd")
+        refusal = self._nodes.beat(said, now_s, is_fresh=self._freshness.holds(said.sent_us))
+        if refusal is not None:
+            self._distrust(said) if refusal == "stale" else self._ignore(refusal)
             return
         BUS_HEARD.inc()
         self._is_cluster = True
@@ -363,6 +353,17 @@ class Relay:
         well_s = self._gaps.well_s(followed.channel, sender)
         self._degrade(followed, self._now_us() - round(_MICROS * (now_s - (now_s if well_s is None else well_s))))
         self._repairs.request(followed.organization_id)
+
+    def _distrust(self, said: Message) -> None:
+        """A message is too old, or its sender's clock is wrong, or ours."""
+        self._ignore("stale")
+        self._freshness.warn(said.origin, said.sent_us)
+
+    def _read_instead(self, followed: Followed) -> None:
+        """Read what a message that is too old may hold: it was stored before any such message was sent."""
+        if self._now_s() >= followed.stale_until_s:
+            followed.stale_until_s = self._now_s() + self._freshness.age_max_s
+            self._repairs.request(followed.organization_id)
 
     def _degrade(self, followed: Followed, since_us: int) -> None:
         if followed.degraded_since_us is None:

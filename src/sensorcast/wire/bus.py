@@ -52,6 +52,8 @@ class Readings(msgspec.Struct, frozen=True, kw_only=True, tag="readings"):
     seq: _Count
     since_ms: _Count | None = None
     """Time between the message before it on this channel and this one; None: there was none before."""
+    sent_us: _Count
+    """Microseconds since 1970 by the sender's clock."""
     organization_id: _Name
     readings: Sequence[Reading]
 
@@ -71,7 +73,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag="beat", omit_defaults=
     origin: _Name
     epoch: _Count
     number: _Count
-    """Of this beat, so that its sender knows it again."""
+    """Of this beat, so that its sender knows it again, and others know that it is a new one."""
+    sent_us: _Count
     name: _Name
     heads: Annotated[Sequence[Head], Meta(max_length=HEADS_MAX)] = ()
     leaves: bool = False
@@ -89,6 +92,7 @@ class _Enclosed(msgspec.Struct, frozen=True, kw_only=True, tag="readings"):
     epoch: int
     seq: int
     since_ms: int | None
+    sent_us: int
     organization_id: str
     readings: msgspec.Raw
 
@@ -119,6 +123,7 @@ class BusCodec:
         channel: str,
         origin: str,
         epoch: int,
+        sent_us: int,
         number: Callable[[], tuple[int, int | None]],
         max_bytes: int = MESSAGE_MAX_BYTES,
     ) -> Iterator[bytes | None]:
@@ -138,6 +143,7 @@ class BusCodec:
                         epoch=epoch,
                         seq=seq,
                         since_ms=since_ms,
+                        sent_us=sent_us,
                         organization_id=organization_id,
                         readings=msgspec.Raw(encoded),
                     )
