@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 
 from sensorcast.errors import ConfigurationError, SensorcastError, StorageFull, Unavailable
+from sensorcast.settings import Settings
+from sensorcast.store.postgres import PostgresStore
 from sensorcast.store.postgres_server import connect, is_about_the_work, is_lost, migrate, open_pool, translate
 from tests.support.postgres import PostgresServer
 
@@ -77,3 +79,14 @@ def test_errors_about_values_concern_only_the_work_that_has_them() -> None:
     assert is_about_the_work(asyncpg.exceptions._base.DataError("x"))
     assert not is_lost(asyncpg.exceptions._base.DataError("x"))
     assert is_lost(asyncpg.InterfaceError("connection is closed"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["u:s3cret/word@127.0.0.1/x", "u:s3cret#word@127.0.0.1/x", "u:s3cret[@127.0.0.1/x", "u:s3cret@127.0.0.1:99999/x"],
+)
+async def test_an_address_that_is_none_is_refused_without_showing_the_password(address: str) -> None:
+    store = PostgresStore(f"postgresql://{address}", Settings())
+    with pytest.raises(ConfigurationError, match="address cannot be read") as caught:
+        await store.open()
+    assert "s3cret" not in caught.value.message

@@ -76,7 +76,7 @@ class PostgresStore(Records):
         try:
             await self._writer.start()
             self._pool = await open_pool(self._url, _READERS)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as exc:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError, OverflowError) as exc:
             raise open_failure(exc) from exc
 
     async def close(self) -> None:

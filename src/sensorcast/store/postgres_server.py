@@ -129,6 +129,12 @@ def translate(error: BaseException) -> SensorcastError:
 
 def open_failure(error: BaseException) -> ConfigurationError:
     """Say why the database could not be used at the start; the address is left out, for it may hold a password."""
+    if isinstance(error, (ValueError, OverflowError)) and not isinstance(error, asyncpg.InterfaceError):
+        # What it says quotes the part that was taken for a port, which may be the beginning of a password.
+        return ConfigurationError(
+            "the PostgreSQL database cannot be used: its address cannot be read",
+            hint="In `database_url` write what is special in a password as %2F for / and so on.",
+        )
     return ConfigurationError(
         f"the PostgreSQL database cannot be used: {error or type(error).__name__}", hint="Check `database_url`."
     )
