@@ -139,3 +139,16 @@ async def test_rejected_readings_are_counted_and_the_last_reason_kept() -> None:
         sender = await _deliver(server, 3)
     assert (sender.ledger.acknowledged, sender.ledger.rejected) == (2, 1)
     assert sender.last_rejection == "conflict: other values"
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [("localhost:1", "my-key"), ("http://[::1", "my-key"), ("", "my-key\nmore"), ("", "my-key\xe9")],
+)
+async def test_what_cannot_be_sent_at_all_is_a_refusal_that_does_not_name_the_key(url: str, key: str) -> None:
+    async with ingest_server() as server, httpx.AsyncClient() as client:
+        sender = Sender(client, url or server.url, key, sleep=Naps())
+        sender.offer(_measured(1))
+        with pytest.raises(Refused, match="no address of a server, or the key") as caught:
+            await sender.flush()
+        assert "my-key" not in caught.value.message

@@ -123,6 +123,11 @@ class Sender:
             answer = await self._client.post(
                 self._url, content=_ENCODER.encode(_Body(self._batch)), headers=self._headers, timeout=_TIMEOUT_S
             )
+        except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeError):
+            # What they say may quote the key.
+            raise Refused(
+                f"{self._url} is no address of a server, or the key has characters that HTTP does not allow"
+            ) from None
         except httpx.TransportError:
             return 0.0
         if answer.status_code in _TRY_AGAIN:
