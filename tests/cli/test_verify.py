@@ -21,3 +21,16 @@ def test_a_server_that_is_away_is_one_line(tmp_path: Path) -> None:
     arguments = ["verify-isolation", "--url", "http://127.0.0.1:1", "--data", str(tmp_path)]
     result = CliRunner().invoke(main, arguments)
     assert (result.exit_code, result.stderr) == (1, "sensorcast: http://127.0.0.1:1 does not answer: ConnectError\n")
+
+
+def test_an_address_that_is_none_is_one_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["verify-isolation", "--url", "http://[::1", "--data", str(tmp_path)])
+    assert (result.exit_code, result.stderr) == (1, "sensorcast: http://[::1 does not answer: InvalidURL\n")
+
+
+def test_a_server_that_does_not_take_the_credentials_is_one_line(shared_server: ServerProcess, tmp_path: Path) -> None:
+    arguments = ["verify-isolation", "--url", shared_server.url, "--data", str(tmp_path)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"sensorcast: {shared_server.url} does not take the credentials made here (Give")
+    assert result.stderr.count("\n") == 1

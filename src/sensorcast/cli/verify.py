@@ -20,6 +20,7 @@ from sensorcast.errors import Unavailable
 from sensorcast.model import Organization, Revocation, RevocationKind, Role, Scope
 from sensorcast.settings import Settings
 from sensorcast.verify.run import Report, verify
+from sensorcast.verify.socket import Refused
 from sensorcast.verify.tenant import Tenant
 
 _TENANTS: Final = 3
@@ -47,7 +48,12 @@ async def _verify(chosen: Settings, urls: Sequence[str], operations: int, seed: 
     tenants = [await _new_tenant(chosen) for _ in range(_TENANTS)]
     try:
         return await verify(urls, tenants, operations=operations, seed=seed)
-    except (httpx.HTTPError, OSError) as exc:
+    except Refused as exc:
+        raise Unavailable(
+            f"{' or '.join(urls)} does not take the credentials made here",
+            hint="Give the settings of that server: data or database_url, and jwt_secret.",
+        ) from exc
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
         raise Unavailable(f"{' or '.join(urls)} does not answer: {type(exc).__name__}") from exc
     finally:
         await _end(chosen, tenants)

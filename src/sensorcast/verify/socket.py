@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 ANSWER_S: Final = 15.0
 
@@ -22,7 +22,10 @@ class Refused(Exception):
 
 
 class Socket:
-    """A connected client, as an async context. Raises `Refused` on entering when its credentials are not taken."""
+    """A connected client, as an async context.
+
+    Entering raises `Refused` when its credentials are not taken, `ConnectionError` where there is no such server.
+    """
 
     def __init__(self, url: str, auth: dict[str, Any]) -> None:
         self.received: list[str] = []
@@ -39,7 +42,10 @@ class Socket:
         return self._reading is not None and not self._reading.done()
 
     async def __aenter__(self) -> Self:
-        self._connection = await connect(self._url, max_size=None, open_timeout=ANSWER_S)
+        try:
+            self._connection = await connect(self._url, max_size=None, open_timeout=ANSWER_S)
+        except InvalidHandshake as exc:
+            raise ConnectionError(f"no Socket.IO server: {type(exc).__name__}") from exc
         async with asyncio.timeout(ANSWER_S):
             await self._connection.recv(decode=True)
             await self._connection.send("40" + json.dumps(self._auth))
