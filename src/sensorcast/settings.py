@@ -245,10 +245,23 @@ def _converted(name: str, kind: type, given: Any) -> Any:
         if given.lower() in {"0", "false", "no", "off", ""}:
             return False
         raise ConfigurationError(f"{_names(name)} must be true or false, not {given!r}")
+    if isinstance(given, str) and not is_text(given):
+        raise ConfigurationError(f"{_names(name)} must be UTF-8")
     try:
         return kind(given)
     except (TypeError, ValueError):
         raise ConfigurationError(f"{_names(name)} must be a {kind.__name__}, not {given!r}") from None
+
+
+def is_text(given: str) -> bool:
+    """Tell whether an argument or a variable was UTF-8: Python takes other bytes for halves of characters."""
+    return not any("\ud800" <= each <= "\udfff" for each in given)
+
+
+def unknown(environ: Mapping[str, str]) -> list[str]:
+    """Give the `SENSORCAST_*` variables that are no settings: mostly names that were mistyped."""
+    known = {ENVIRONMENT_PREFIX + row.name.upper() for row in dataclasses.fields(Settings)}
+    return sorted(name for name in environ if name.startswith(ENVIRONMENT_PREFIX) and name not in known)
 
 
 def _names(name: str) -> str:

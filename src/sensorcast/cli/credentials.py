@@ -12,6 +12,7 @@ import click
 
 from sensorcast import app, auth
 from sensorcast.cli.options import duration_s, load, organization_option, with_settings
+from sensorcast.entries import NAME_MAX_CHARACTERS, is_line
 from sensorcast.errors import ConfigurationError
 from sensorcast.model import ApiKey, Revocation, RevocationKind, Role, Scope, format_time
 from sensorcast.settings import Settings
@@ -41,6 +42,8 @@ def keys() -> None:
 @with_settings("data", "database_url")
 def create_key(org: str, name: str, scopes: tuple[str, ...], ttl: int | None, **flags: Any) -> None:
     """Create a key and print it, once; only its hash is kept. For a rotation have two: create, change over, revoke."""
+    if not is_line(name):
+        raise ConfigurationError(f"--name must be at most {NAME_MAX_CHARACTERS} characters without control characters")
     click.echo(asyncio.run(new_key(load(flags), org, name, scopes=[Scope(each) for each in scopes], ttl_s=ttl)))
 
 
@@ -90,6 +93,8 @@ def revoke_key(org: str, key_id: str, **flags: Any) -> None:
 @with_settings("data", "jwt_secret", "jwt_issuer", "jwt_audience")
 def token(org: str, role: str, ttl: int, sub: str, **flags: Any) -> None:
     """Print a token with which a person or program may watch an organization."""
+    if not 0 < len(sub) <= _SUBJECT_MAX:
+        raise ConfigurationError(f"--sub must have 1 to {_SUBJECT_MAX} characters")
     click.echo(mint(load(flags), org, Role(role), sub, ttl))
 
 

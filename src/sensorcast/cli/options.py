@@ -7,6 +7,7 @@ line with exit code 1; a traceback means a bug. Options of settings are made fro
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
 import re
 import sys
@@ -22,6 +23,12 @@ from sensorcast.settings import Settings
 
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd]?)")
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_LONGEST_DAYS: Final = 36_500
+"""A century: what ends behind the year 9999 could not be shown."""
+
+_OF_CLIENTS: Final = frozenset({"SENSORCAST_API_KEY", "SENSORCAST_TOKEN"})
+"""Variables of `simulate` and `loadtest`."""
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -40,6 +47,11 @@ class _Mistake(_Trouble):
 
 class Commands(click.Group):
     """A group that turns errors into one line and an exit code."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not all(map(settings.is_text, args)):
+            raise _Mistake("what is given must be UTF-8")
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -78,6 +90,16 @@ def load(flags: dict[str, Any]) -> Settings:
     return settings.load(flags, os.environ)
 
 
+def warn_of_unknown_variables() -> None:
+    """Name the variables that look like settings and are none: what was meant by them does not happen."""
+    known = [settings.ENVIRONMENT_PREFIX + row.name.upper() for row in dataclasses.fields(Settings)]
+    for name in settings.unknown(os.environ):
+        if name not in _OF_CLIENTS:
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"; is {near[0]} meant?" if near else ""
+            click.echo(f"sensorcast: {name} is no setting and does nothing{meant}", err=True)
+
+
 def _organization(_: click.Context, __: click.Parameter, value: str) -> str:
     if not is_valid_id(value):
         raise ConfigurationError("--org must be 1 to 128 of A-Z a-z 0-9 _ . : -")
@@ -91,7 +113,10 @@ def duration_s(_: click.Context, parameter: click.Parameter, value: str | None) 
     found = _DURATION.fullmatch(value)
     if found is None or int(found[1]) == 0:
         raise ConfigurationError(f"{parameter.opts[0]} must be a time like 90s, 30m, 1h or 7d, not {value!r}")
-    return int(found[1]) * _SECONDS[found[2]]
+    length_s = int(found[1]) * _SECONDS[found[2]]
+    if length_s > _LONGEST_DAYS * _SECONDS["d"]:
+        raise ConfigurationError(f"{parameter.opts[0]} must be at most {_LONGEST_DAYS}d")
+    return length_s
 
 
 REGISTRY_BOUNDS: Final = ("registry_sites_max", "registry_units_max", "registry_devices_max")

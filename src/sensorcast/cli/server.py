@@ -14,7 +14,7 @@ import click
 
 from sensorcast import serving, workers
 from sensorcast.cli.credentials import mint, new_key
-from sensorcast.cli.options import load, with_settings
+from sensorcast.cli.options import load, warn_of_unknown_variables, with_settings
 from sensorcast.model import Role
 from sensorcast.settings import Settings
 from sensorcast.simulator import demo
@@ -25,6 +25,7 @@ from sensorcast.simulator import demo
 def serve(**flags: Any) -> None:
     """Run the server until it is told to stop."""
     chosen = load(flags)
+    warn_of_unknown_variables()
     sys.exit(serving.serve(chosen) if chosen.workers == 1 else workers.supervise(chosen))
 
 
