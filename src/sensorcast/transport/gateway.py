@@ -18,10 +18,11 @@ from sensorcast.model import Identity, Room, is_valid_id
 from sensorcast.quotas import Quotas
 from sensorcast.settings import Settings
 from sensorcast.stream import SensorStream
-from sensorcast.stream.outgoing import UnitReading, readings_json, time_text, unit_reading
+from sensorcast.stream.outgoing import UnitReading, time_text, unit_reading
 from sensorcast.stream.rates import Rate
 from sensorcast.transport.admission import Admission, Authenticator
 from sensorcast.transport.following import follow, unfollow, wanted_rate
+from sensorcast.transport.latest_answers import LatestAnswers
 from sensorcast.transport.membership import Membership
 from sensorcast.transport.namespace import ConnectRefused, Namespace
 from sensorcast.transport.notices import Notices, slow_notice
@@ -71,6 +72,7 @@ class Gateway:
             self.namespace, server.endpoint.wheel, authenticator=authenticator, settings=settings, clock=clock
         )
         self._stream = stream
+        self._latest_answers = LatestAnswers(stream)
         self._quotas = quotas or Quotas(settings, clock)
         self._settings = settings
         self._flush_interval_s = settings.flush_interval_ms / 1_000
@@ -157,9 +159,15 @@ class Gateway:
 
     def _get_latest_all(self, socket: Socket, *_ignored: Any) -> msgspec.Raw | Awaitable[msgspec.Raw]:
         # Encoded by its one home at once: thousands of readings must not be searched for bytes one by one.
-        return self._when_whole(
-            socket, lambda organization_id: msgspec.Raw(readings_json(self._stream.latest_of(organization_id)))
-        )
+        organization_id: str = socket.data.identity.organization_id
+        is_whole = self._cluster is None or self._cluster.is_whole(organization_id)
+        answer = self._latest_answers.at_once(organization_id) if is_whole else None
+        return self._get_latest_all_in_turn(organization_id) if answer is None else answer
+
+    async def _get_latest_all_in_turn(self, organization_id: str) -> msgspec.Raw:
+        if self._cluster is not None:
+            await self._cluster.followed(organization_id)
+        return await self._latest_answers.in_turn(organization_id)
 
     def _when_whole(self, socket: Socket, answer: Callable[[str], _T]) -> _T | Awaitable[_T]:
         """Answer at once where the latest readings of other nodes are known here, as they are but at the very first."""
