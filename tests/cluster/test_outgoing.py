@@ -56,7 +56,7 @@ async def test_what_waits_goes_out_once_by_organization() -> None:
 
 async def test_a_message_names_its_sender_and_when_it_was_sent() -> None:
     way = await Way.open()
-    way.outgoing.add("org:acme", reading())
+    way.outgoing.add("org:acme", [reading()])
     [message] = await way.publish()
     assert (message.origin, message.epoch, message.sent_us) == ("x", 1, 1_700_000_000_000_000)
 
