@@ -64,7 +64,7 @@ def outcome(name: str) -> float:
 
 def test_a_reading_goes_to_the_stream_and_to_node(node: Node) -> None:
     reading = make_reading(site_id="north")
-    node.exchange.add_reading(reading.organization_id, reading)
+    node.exchange.add_readings(reading.organization_id, [reading])
     node.exchange.flush()
     assert node.stream.get_latest_reading(*reading.unit_key) == reading
     ((rooms, message),) = node.channels.published
@@ -77,7 +77,7 @@ def test_a_reading_goes_to_the_stream_and_to_node(node: Node) -> None:
 def test_readings_of_a_unit_are_one_sorted_batch_and_nothing_is_sent_twice(node: Node) -> None:
     readings = [make_reading(at_us=at_us) for at_us in (2_000_000, 3_000_000, 1_000_000)]
     for reading in readings:
-        node.exchange.add_reading(reading.organization_id, reading)
+        node.exchange.add_readings(reading.organization_id, [reading])
     node.exchange.flush()
     node.exchange.flush()
     (batch,) = node.batches()
@@ -89,7 +89,7 @@ def test_readings_of_a_unit_are_one_sorted_batch_and_nothing_is_sent_twice(node:
 def test_many_readings_of_a_unit_come_in_several_broadcasts(node: Node) -> None:
     for number in range(READINGS_PER_BATCH + 1):
         reading = make_reading(at_us=number)
-        node.exchange.add_reading(reading.organization_id, reading)
+        node.exchange.add_readings(reading.organization_id, [reading])
     node.exchange.flush()
     assert [batch["count"] for batch in node.batches()] == [READINGS_PER_BATCH, 1]
     first, second = (batch["seq"] for batch in node.batches())
@@ -100,11 +100,11 @@ async def test_what_waits_goes_out_once_an_interval_and_at_the_stop() -> None:
     node = Node(interval_s=0.01)
     reading = make_reading()
     await node.exchange.start()
-    node.exchange.add_reading(reading.organization_id, reading)
+    node.exchange.add_readings(reading.organization_id, [reading])
     async with asyncio.timeout(30):
         while not node.channels.published:
             await asyncio.sleep(0.005)
-    node.exchange.add_reading(reading.organization_id, make_reading(at_us=5))
+    node.exchange.add_readings(reading.organization_id, [make_reading(at_us=5)])
     await node.exchange.stop()
     assert [rooms[0] for rooms, _ in node.channels.published] == ["org:acme", "org:acme", "stopped"]
 
@@ -119,7 +119,7 @@ def test_an_event_of_node_goes_to_the_rooms_it_names(node: Node) -> None:
 
 def test_what_our_own_nodes_send_to_node_is_not_heard_again(node: Node) -> None:
     sender, reading = Node(), make_reading()
-    sender.exchange.add_reading(reading.organization_id, reading)
+    sender.exchange.add_readings(reading.organization_id, [reading])
     sender.exchange.flush()
     ((_, message),) = sender.channels.published
     node.exchange.heard(msgspec.msgpack.encode(message))

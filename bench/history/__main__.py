@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 from bench.machine import describe
 from bench.servers import RunningServer, Workload, free_port, launch, running
 from sensorcast.app import DATABASE_NAME, open_store
-from sensorcast.model import Reading, format_time, reading_id
+from sensorcast.model import Reading, format_time
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite_file import open_writer
 
@@ -63,13 +63,11 @@ async def _begin(settings: Settings) -> None:
     """Let the product make the schema, the organization and the unit, with the first reading."""
     store = open_store(settings)
     await store.open()
-    first_id = reading_id(ORGANIZATION, UNIT, None, FIRST_US)
     await store.append(
         [
             Reading(
                 organization_id=ORGANIZATION,
                 unit_id=UNIT,
-                id=first_id,
                 recorded_at_us=FIRST_US,
                 received_at_us=FIRST_US,
                 temperature=0.0,

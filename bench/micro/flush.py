@@ -17,7 +17,7 @@ from bench.machine import describe
 from bench.micro.timing import best_ns
 from sensorcast.broadcaster import BATCH_EVENT, SensorStreamService
 from sensorcast.hub import NO_ROOMS, Hub
-from sensorcast.model import Reading, Room, reading_id
+from sensorcast.model import Reading, Room
 from sensorcast.stream import SensorStream
 from sensorcast.stream.outgoing import batch_payloads, readings_json
 from sensorcast.wire.frame import Bundle
@@ -42,7 +42,6 @@ def reading(number: int, units: int) -> Reading:
     return Reading(
         organization_id="org",
         unit_id=unit_id,
-        id=reading_id("org", unit_id, "probe-1", at_us),
         recorded_at_us=at_us,
         received_at_us=at_us + 1_000,
         device_id="probe-1",

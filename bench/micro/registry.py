@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.machine import describe
-from sensorcast.model import Reading, Unit, Verdict, reading_id
+from sensorcast.model import Reading, Unit, Verdict
 from sensorcast.pipeline import Pipeline
 from sensorcast.registry import Registry
 from sensorcast.registry.service import Items
@@ -31,7 +31,7 @@ STORED = [Verdict.STORED] * READINGS
 class Nobody:
     """Where readings go that nobody follows, and a registry that nobody asks."""
 
-    def add_reading(self, organization_id: str, reading: Reading) -> None: ...
+    def add_readings(self, organization_id: str, readings: Sequence[Reading]) -> None: ...
 
     async def prepare(self, organization_id: str, items: Items) -> Items:
         return items
@@ -54,7 +54,6 @@ def request(organization_id: str, number: int) -> list[Reading]:
             organization_id=organization_id,
             unit_id=f"unit-{place}",
             device_id=f"probe-{place}",
-            id=reading_id(organization_id, f"unit-{place}", f"probe-{place}", at_us),
             recorded_at_us=at_us,
             received_at_us=at_us,
             temperature=4.25,

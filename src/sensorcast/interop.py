@@ -45,7 +45,7 @@ _log = structlog.get_logger(__name__)
 class Stream(Protocol):
     """Where readings go in any case, and what is known of their units."""
 
-    def add_reading(self, organization_id: str, reading: Reading) -> None: ...
+    def add_readings(self, organization_id: str, readings: Sequence[Reading]) -> None: ...
 
 
 class Emit(Protocol):
@@ -96,12 +96,13 @@ class NodeExchange:
 
     # Ours to Node
 
-    def add_reading(self, organization_id: str, reading: Reading) -> None:
-        """Take a reading that this node has stored to the stream, and into the next batch for Node."""
-        self._stream.add_reading(organization_id, reading)
-        newest = self._latest(organization_id, reading.unit_id)
-        is_late = newest is not None and newest.recorded_at_us > reading.recorded_at_us
-        self._waiting.add(msgspec.structs.replace(reading, late=True) if is_late else reading)
+    def add_readings(self, organization_id: str, readings: Sequence[Reading]) -> None:
+        """Take readings that this node has stored to the stream, and into the next batch for Node."""
+        for reading in readings:
+            newest = self._latest(organization_id, reading.unit_id)
+            is_late = newest is not None and newest.recorded_at_us > reading.recorded_at_us
+            self._waiting.add(msgspec.structs.replace(reading, late=True) if is_late else reading)
+        self._stream.add_readings(organization_id, readings)
 
     async def start(self) -> None:
         """Begin to listen, and to send once an interval. End it with `stop`."""

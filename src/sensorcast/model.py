@@ -45,20 +45,20 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Reading(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One set of values measured by one device of one unit at one moment.
 
     Nothing in it can refer back to it, so the garbage collector need not look through the many of them.
 
     Units: temperature deg C, humidity % RH, battery %, signal_strength dBm; times are microseconds since 1970, UTC.
-    `id` is a UUID in its canonical text form, unique within the organization.
     """
 
     organization_id: str
     unit_id: str
-    id: str
     recorded_at_us: int
     received_at_us: int
+    given_id: str | None = None
+    """The id that the client gave it, a UUID in its canonical text form; None where it has the derived one."""
     device_id: str | None = None
     temperature: float | None = None
     humidity: float | None = None
@@ -76,6 +76,14 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
         """The identity of the unit this reading belongs to: (organization, unit)."""
         return (self.organization_id, self.unit_id)
 
+    @property
+    def id(self) -> str:
+        """A UUID in its canonical text form, unique within the organization.
+
+        The derived one is made when it is asked for: it takes as much memory as all that was measured.
+        """
+        return self.given_id or reading_id(self.organization_id, self.unit_id, self.device_id, self.recorded_at_us)
+
 
 def reading_id(organization_id: str, unit_id: str, device_id: str | None, recorded_at_us: int) -> str:
     """Derive a reading's id from its natural key, so that the same reading always has the same id.
@@ -86,9 +94,25 @@ def reading_id(organization_id: str, unit_id: str, device_id: str | None, record
     device's hash can be kept.
     """
     millis, micros = divmod(recorded_at_us, 1_000)
-    digest = _device_digest(organization_id, unit_id, device_id)
+    high, low = _high_digits(millis >> 16), f"{_BYTE[millis >> 8 & 255]}{_BYTE[millis & 255]}"
+    return f"{high}{low}{_MICROS[micros]}{_device_digest(organization_id, unit_id, device_id)}"
+
+
+def given_id(text: str, organization_id: str, unit_id: str, device_id: str | None, recorded_at_us: int) -> str | None:
+    """Give the id that a client gave a reading in its canonical form; None when it is the one derived for it."""
+    canonical = text.lower()
+    return None if canonical == reading_id(organization_id, unit_id, device_id, recorded_at_us) else canonical
+
+
+# Digits from tables: writing numbers in hexadecimal is most of what an id costs.
+_BYTE: Final = [f"{number:02x}" for number in range(256)]
+_MICROS: Final = [f"-8{number:03x}-" for number in range(1_000)]
+
+
+@lru_cache(maxsize=1_024)  # each good for a minute of readings
+def _high_digits(high: int) -> str:
     # Masked, because `recorded_at` may be before 1970 in an import with a wide window.
-    return f"{millis >> 16 & 0xFFFF_FFFF:08x}-{millis & 0xFFFF:04x}-8{micros:03x}-{digest}"
+    return f"{high & 0xFFFF_FFFF:08x}-"
 
 
 @lru_cache(maxsize=65_536)  # about 20 MiB when full; beyond it a hash costs a microsecond

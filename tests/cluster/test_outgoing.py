@@ -44,9 +44,9 @@ class Way:
 
 async def test_what_waits_goes_out_once_by_organization() -> None:
     way = await Way.open(channels=("org:acme", "org:b"))
-    way.outgoing.add("org:acme", reading())
-    way.outgoing.add("org:b", reading(org="b"))
-    way.outgoing.add("org:acme", reading("u2"))
+    way.outgoing.add("org:acme", [reading()])
+    way.outgoing.add("org:b", [reading(org="b")])
+    way.outgoing.add("org:acme", [reading("u2")])
     assert [(each.organization_id, each.readings) for each in await way.publish()] == [
         ("acme", [reading(), reading("u2")]),
         ("b", [reading(org="b")]),
@@ -56,21 +56,21 @@ async def test_what_waits_goes_out_once_by_organization() -> None:
 
 async def test_a_message_names_its_sender_and_when_it_was_sent() -> None:
     way = await Way.open()
-    way.outgoing.add("org:acme", reading())
+    way.outgoing.add("org:acme", [reading()])
     [message] = await way.publish()
     assert (message.origin, message.epoch, message.sent_us) == ("x", 1, 1_700_000_000_000_000)
 
 
 async def test_only_the_first_that_waits_is_news() -> None:
     way = await Way.open()
-    assert [way.outgoing.add("org:acme", each) for each in series(3)] == [True, False, False]
+    assert [way.outgoing.add("org:acme", [each]) for each in series(3)] == [True, False, False]
     await way.publish()
-    assert way.outgoing.add("org:acme", reading())
+    assert way.outgoing.add("org:acme", [reading()])
 
 
 async def test_what_nobody_listens_to_does_not_wait() -> None:
     way = await Way.open()
-    assert not way.outgoing.add("org:other", reading(org="other"))
+    assert not way.outgoing.add("org:other", [reading(org="other")])
     assert await way.publish() == []
     assert way.air.said == []
 
@@ -79,7 +79,7 @@ async def test_a_lot_goes_out_in_several_messages_in_order() -> None:
     way = await Way.open()
     readings = series(2 * READINGS_PER_MESSAGE + 5)
     for each in readings:
-        way.outgoing.add("org:acme", each)
+        way.outgoing.add("org:acme", [each])
     messages = await way.publish()
     assert [len(each.readings) for each in messages] == [READINGS_PER_MESSAGE, READINGS_PER_MESSAGE, 5]
     assert [one for each in messages for one in each.readings] == readings
@@ -90,11 +90,11 @@ async def test_what_is_too_much_is_counted_and_leaves_a_gap_in_the_numbers() -> 
     way = await Way.open(max_readings=10)
     before = BUS_DROPPED._value.get()
     for each in series(15):
-        way.outgoing.add("org:acme", each)
+        way.outgoing.add("org:acme", [each])
     assert BUS_DROPPED._value.get() == before + 5
     [first] = await way.publish()
     assert len(first.readings) == 10
-    way.outgoing.add("org:acme", reading())
+    way.outgoing.add("org:acme", [reading()])
     [second] = await way.publish()
     assert (first.seq, second.seq) == (1, 3)
 
@@ -102,10 +102,10 @@ async def test_what_is_too_much_is_counted_and_leaves_a_gap_in_the_numbers() -> 
 async def test_a_reading_that_cannot_be_encoded_leaves_a_gap_and_the_others_alone() -> None:
     way = await Way.open()
     for each in (reading("u1"), reading("u2", source="\ud800"), reading("u3")):
-        way.outgoing.add("org:acme", each)
+        way.outgoing.add("org:acme", [each])
     messages = await way.publish()
     assert [one.unit_id for each in messages for one in each.readings] == ["u1", "u3"]
-    way.outgoing.add("org:acme", reading("u4"))
+    way.outgoing.add("org:acme", [reading("u4")])
     [later] = await way.publish()
     assert later.seq == len(messages) + 2
 
@@ -114,7 +114,7 @@ async def test_what_a_cancelled_publish_has_not_sent_still_waits() -> None:
     way = await Way.open(max_readings=100_000)
     readings = series(30 * READINGS_PER_MESSAGE)
     for each in readings:
-        way.outgoing.add("org:acme", each)
+        way.outgoing.add("org:acme", [each])
     publishing = asyncio.create_task(way.outgoing.publish(lambda: 1.0))
     await asyncio.sleep(0)
     publishing.cancel()

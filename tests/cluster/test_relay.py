@@ -97,7 +97,7 @@ async def test_a_reading_that_the_snapshot_brought_is_not_taken_again_from_the_p
     cluster.store.append(taken := now(cluster))  # committed; its pipeline goes on a moment later
     two.relay.follow("acme")
     await two.relay.followed("acme")
-    two.relay.add_reading("acme", taken)
+    two.relay.add_readings("acme", [taken])
     assert two.flush() == [taken]
 
 

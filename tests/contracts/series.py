@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from sensorcast.model import Reading, reading_id
+from sensorcast.model import Reading
 from sensorcast.store import Store
 from tests.contracts.store import OpenStore
 
@@ -28,7 +28,6 @@ def _reading(
     return Reading(
         organization_id=organization_id,
         unit_id=unit_id,
-        id=reading_id(organization_id, unit_id, None, at_us),
         recorded_at_us=at_us,
         received_at_us=at_us,
         temperature=temperature,

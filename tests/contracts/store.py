@@ -44,7 +44,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "battery": {"battery": 1},
     "signal": {"signal_strength": -1},
     "metrics": {"metrics": {"co2": 400.0}},
-    "id": {"id": OTHER_ID},
+    "id": {"given_id": OTHER_ID},
 }
 
 
@@ -94,13 +94,13 @@ class ReadingStoreContract:
         "other", [{"unit_id": "u2"}, {"at_us": 1}, {"device_id": "d"}], ids=["unit", "time", "device"]
     )
     async def test_a_known_id_on_another_reading_is_a_conflict(self, store: Store, other: dict[str, Any]) -> None:
-        await store.append([reading(id=OTHER_ID)])
-        assert await store.append([reading(**other, id=OTHER_ID)]) == [CONFLICT]
+        await store.append([reading(given_id=OTHER_ID)])
+        assert await store.append([reading(**other, given_id=OTHER_ID)]) == [CONFLICT]
         assert len(await store.units("acme", after=None, limit=10)) == 1
 
     async def test_an_earlier_item_counts_for_a_later_one(self, store: Store) -> None:
-        first, other = reading(id=OTHER_ID), reading(temperature=9.0)
-        moved = reading(at_us=7, id=OTHER_ID)
+        first, other = reading(given_id=OTHER_ID), reading(temperature=9.0)
+        moved = reading(at_us=7, given_id=OTHER_ID)
         assert await store.append([first, first, other, moved]) == [STORED, DUPLICATE, CONFLICT, CONFLICT]
 
     async def test_verdicts_are_aligned_in_a_large_mixed_append(self, store: Store) -> None:
@@ -115,7 +115,7 @@ class ReadingStoreContract:
         assert sorted(each[0].value for each in verdicts) == ["duplicate"] * 19 + ["stored"]
 
     async def test_a_poisonous_call_fails_alone(self, store: Store) -> None:
-        poison = msgspec.structs.replace(reading("bad"), id="not a uuid")
+        poison = msgspec.structs.replace(reading("bad"), given_id="not a uuid")
         results = await asyncio.gather(
             store.append([reading("u1")]),
             store.append([reading("u2"), poison]),
@@ -135,7 +135,7 @@ class ReadingStoreContract:
         assert await history(store) == [reading()]
 
     async def test_nothing_leaks_into_another_organization(self, store: Store) -> None:
-        ours, theirs = reading(id=OTHER_ID), reading(org="other", id=OTHER_ID, temperature=-1.0)
+        ours, theirs = reading(given_id=OTHER_ID), reading(org="other", given_id=OTHER_ID, temperature=-1.0)
         assert await store.append([ours, theirs]) == [STORED, STORED]
         assert await history(store) == [ours]
         assert await history(store, org="other") == [theirs]
@@ -203,7 +203,7 @@ class ReadingStoreContract:
             await store.readings("acme", "u1", start_us=0, end_us=2**62, limit=1, cursor=cursor)
 
     async def test_old_readings_are_deleted_in_steps_and_no_other(self, store: Store) -> None:
-        given = [reading("u2", number, id=str(uuid.UUID(int=number))) for number in range(5)]
+        given = [reading("u2", number, given_id=str(uuid.UUID(int=number))) for number in range(5)]
         ancient = [reading("u3", -number * 90 * 86_400 * SECOND_US) for number in range(3)]
         await store.append([*series(30), *given, *ancient, reading("u4", 99 * SECOND_US)])
         before_us, steps = T0_US + 20 * SECOND_US, 0
@@ -289,7 +289,7 @@ ANY_READING = st.fixed_dictionaries(
         "battery": st.none() | st.integers(0, 100),
         "metrics": st.none() | st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1), _FLOATS, min_size=1),
     },
-    optional={"id": st.sampled_from([OTHER_ID, reading("u1", 0).id])},
+    optional={"given_id": st.sampled_from([OTHER_ID, reading("u1", 0).id])},
 ).map(lambda fields: reading(**fields))
 """Few keys and few ids, so that duplicates and conflicts are common; any values."""
 

@@ -52,9 +52,9 @@ def test_a_full_item_becomes_a_reading() -> None:
     ) == Reading(
         organization_id="acme",
         unit_id="freezer.1:a-b_C",
-        id=UUID,
         recorded_at_us=T0_US,
         received_at_us=T0_US,
+        given_id=UUID,
         device_id="probe",
         temperature=-18.5,
         humidity=55.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ URL = "http://server/api/ingest/readings"
 class Sink:
     streamed: list[Reading] = field(default_factory=list)
 
-    def add_reading(self, organization_id: str, reading: Reading) -> None:
-        self.streamed.append(reading)
+    def add_readings(self, organization_id: str, readings: Sequence[Reading]) -> None:
+        self.streamed += readings
 
 
 class ShortWayFirst(httpx.AsyncBaseTransport):

@@ -66,7 +66,7 @@ async def test_an_id_given_in_the_form_of_a_derived_one_of_another_time_is_a_con
     open_store: OpenStore, order: int
 ) -> None:
     store, owner = await open_store(), reading(at_us=3)
-    other = reading("u2", 90 * 86_400 * SECOND_US, id=owner.id)
+    other = reading("u2", 90 * 86_400 * SECOND_US, given_id=owner.id)
     first, last = (owner, other)[::order]
     assert await store.append([first]) == [Verdict.STORED]
     assert await store.append([last]) == [Verdict.CONFLICT]

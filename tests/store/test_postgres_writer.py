@@ -87,7 +87,7 @@ async def test_the_same_readings_in_any_order_never_wait_for_each_other_in_a_cir
 async def test_an_id_that_could_be_that_of_another_reading_is_judged_in_its_turn(postgres: PostgresServer) -> None:
     writer = await started(postgres)
     owner = reading("owner", 1)
-    thief = reading("thief", 90 * 86_400 * SECOND_US, id=owner.id)
+    thief = reading("thief", 90 * 86_400 * SECOND_US, given_id=owner.id)
     results = await asyncio.gather(*(writer.append([each]) for each in (reading("u"), thief, owner, reading("v"))))
     assert results == [[Verdict.STORED], [Verdict.STORED], [Verdict.CONFLICT], [Verdict.STORED]]
     await writer.close()

@@ -195,7 +195,7 @@ async def test_a_removed_database_is_never_written_to(writer: SqliteWriter, path
 
 async def test_units_of_a_rolled_back_append_are_made_again(writer: SqliteWriter, path: Path) -> None:
     with pytest.raises(ValueError, match="fromhex"):
-        await writer.append([reading("new unit"), reading(id="not a uuid")])
+        await writer.append([reading("new unit"), reading(given_id="not a uuid")])
     assert await writer.append([reading("new unit")]) == [STORED]
     assert rows(path) == 1
 

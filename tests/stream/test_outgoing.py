@@ -16,7 +16,7 @@ from tests.stream.readings import T0_US, reading
 FULL = reading(
     "u1",
     123_456,
-    id="i",
+    given_id="i",
     device_id="d",
     temperature=-18.5,
     humidity=61.0,
@@ -74,7 +74,7 @@ def test_readings_of_a_batch_are_sorted_by_time_late_ones_included() -> None:
 
 
 def test_readings_of_one_moment_keep_their_order_of_arrival() -> None:
-    batch = json.loads(payloads(*(reading("u1", 1, id=each) for each in "zay"))[0])
+    batch = json.loads(payloads(*(reading("u1", 1, given_id=each) for each in "zay"))[0])
     assert [each["id"] for each in batch["readings"]] == ["z", "a", "y"]
 
 

@@ -189,7 +189,7 @@ def test_whatever_comes_in_when_it_leaves_once_in_order_or_called_late_after_one
         if index in drain_before:
             drain()
         node.now_s += pause_s
-        each = reading(unit_id, at_us, id=str(index))
+        each = reading(unit_id, at_us, given_id=str(index))
         node.stream.add_reading("a", each, source)
         added.append(each.id)
         at_drain[each.id] = drains

@@ -81,7 +81,7 @@ class ClusterNode:
         """Store readings and take them in, as the pipeline does."""
         for each in readings:
             self.cluster.store.append(each)
-            self.relay.add_reading(each.organization_id, each)
+            self.relay.add_readings(each.organization_id, [each])
 
     def flush(self) -> list[Reading]:
         """Take all that is buffered; give it."""

@@ -15,7 +15,7 @@ from sensorcast.auth import AuthService, mint_token
 from sensorcast.broadcaster import SensorStreamService
 from sensorcast.cluster.nodes import Node
 from sensorcast.hub import Hub
-from sensorcast.model import Reading, Role, reading_id
+from sensorcast.model import Reading, Role
 from sensorcast.quotas import Quotas
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite import SqliteStore
@@ -55,7 +55,6 @@ def _reading(organization_id: str, unit_id: str, recorded_at_us: int) -> Reading
     return Reading(
         organization_id=organization_id,
         unit_id=unit_id,
-        id=reading_id(organization_id, unit_id, None, recorded_at_us),
         recorded_at_us=recorded_at_us,
         received_at_us=recorded_at_us,
         temperature=4.5,

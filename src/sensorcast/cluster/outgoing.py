@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -56,17 +56,19 @@ class Outgoing:
         self._waiting: dict[str, list[Reading]] = {}
         self._given_up: set[str] = set()
 
-    def add(self, channel: str, reading: Reading) -> bool:
-        """Let a reading wait for the next `publish`; True when it is the first one."""
-        if not self._bus.is_heard(channel):
+    def add(self, channel: str, readings: Sequence[Reading]) -> bool:
+        """Let readings wait for the next `publish`; True when nothing waited before."""
+        if not readings or not self._bus.is_heard(channel):
             return False
-        if self._count >= self._max_readings:
+        count_before = self._count
+        taken = readings[: self._max_readings - count_before]
+        if len(taken) < len(readings):
             self._given_up.add(channel)
-            BUS_DROPPED.inc()
-            return False
-        self._count += 1
-        self._waiting.setdefault(channel, []).append(reading)
-        return self._count == 1
+            BUS_DROPPED.inc(len(readings) - len(taken))
+        if taken:
+            self._count += len(taken)
+            self._waiting.setdefault(channel, []).extend(taken)
+        return count_before == 0 and bool(taken)
 
     async def publish(self, now_s: Callable[[], float]) -> None:
         """Send everything that waits. When it is cancelled, what is not sent still waits."""

@@ -2,7 +2,7 @@
 
 Reading order: `outgoing`, `numbering` and `pace` (what goes out, and when), `gaps` and `freshness` (whether all that
 others sent has come, and just now), `repair` (what did not), `following` (for whom), `nodes` and `echo` (who is there).
-Called by the pipeline (add_reading), the gateway (follow, unfollow, followed) and the bus. The invariants: local
+Called by the pipeline (add_readings), the gateway (follow, unfollow, followed) and the bus. The invariants: local
 delivery waits for no bus; a reading goes to the stream of each node once, whichever node took it in; what cannot be
 known to be whole is said to be degraded, and repaired.
 """
@@ -10,7 +10,7 @@ known to be whole is said to be degraded, and repaired.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -135,12 +135,13 @@ class Relay:
 
     # Readings of this node
 
-    def add_reading(self, organization_id: str, reading: Reading) -> None:
-        """Take a reading that this node has stored: to the stream now, to the other nodes soon."""
-        if self._outgoing.add(channel_of(organization_id), reading):
+    def add_readings(self, organization_id: str, readings: Sequence[Reading]) -> None:
+        """Take readings that this node has stored: to the stream now, to the other nodes soon."""
+        if self._outgoing.add(channel_of(organization_id), readings):
             self._filled.set()
-        if reading not in self._brought:
-            self._sink.add_reading(organization_id, reading)
+        if self._brought:
+            readings = [reading for reading in readings if reading not in self._brought]
+        self._sink.add_readings(organization_id, readings)
 
     async def _forward(self) -> None:
         """Publish a moment after the first reading that waits, so that one message carries many."""

@@ -43,6 +43,10 @@ class Sink(Protocol):
         """Take a reading into the next flush, and as the latest one when it is; `source` is the node it came from."""
         ...
 
+    def add_readings(self, organization_id: str, readings: Iterable[Reading]) -> None:
+        """As `add_reading`, for several that this node took in."""
+        ...
+
     def warm(self, readings: Iterable[Reading]) -> None:
         """Take readings as latest ones, where they are, without flushing them."""
         ...
@@ -58,6 +62,9 @@ class Brought:
     def __init__(self, max_readings: int = REMEMBERED_MAX) -> None:
         self._until_s: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._max_readings = max_readings
+
+    def __bool__(self) -> bool:
+        return bool(self._until_s)
 
     def __contains__(self, reading: Reading) -> bool:
         return bool(self._until_s) and (reading.organization_id, reading.id) in self._until_s

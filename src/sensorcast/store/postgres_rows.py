@@ -12,7 +12,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from sensorcast.model import Reading, Verdict
+from sensorcast.model import Reading, Verdict, given_id
 
 Row = tuple[Any, ...]
 
@@ -85,9 +85,9 @@ def from_row(row: Sequence[Any]) -> Reading:
     return Reading(
         organization_id=organization_id,
         unit_id=unit_id,
-        id=str(id),
         recorded_at_us=recorded_at_us,
         received_at_us=received_at_us,
+        given_id=given_id(str(id), organization_id, unit_id, device_id or None, recorded_at_us),
         device_id=device_id or None,
         temperature=temperature,
         humidity=humidity,

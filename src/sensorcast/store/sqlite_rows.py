@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final
+from uuid import UUID
 
 import apsw
 import msgspec
 
-from sensorcast.model import Reading, Verdict
+from sensorcast.model import Reading, Verdict, given_id
 
 Row = tuple[Any, ...]
 
@@ -116,13 +117,12 @@ def from_row(row: Row) -> Reading:
         row
     )
     temperature, humidity, battery, signal_strength = values
-    text: str = id_bytes.hex()
     return Reading(
         organization_id=organization_id,
         unit_id=unit_id,
-        id=f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}",
         recorded_at_us=recorded_at_us,
         received_at_us=received_at_us,
+        given_id=given_id(str(UUID(bytes=id_bytes)), organization_id, unit_id, device_id or None, recorded_at_us),
         device_id=device_id or None,
         temperature=temperature,
         humidity=humidity,

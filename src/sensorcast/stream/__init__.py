@@ -62,19 +62,30 @@ class SensorStream:
         `source` is the node that took it in, None for this one.
         Raises `ValueError` when the reading belongs to another organization: a fault in the program.
         """
-        if reading.organization_id != organization_id:
-            raise ValueError("the reading belongs to another organization")
-        is_late = False
-        before = self._latest.offer(reading)
-        if before is None or reading.recorded_at_us >= before.recorded_at_us:
-            self._buffer.add(reading, before)
-        elif self._buffer.takes(reading):  # out of order, but in time: the batch will have it in its place
+        self.add_readings(organization_id, (reading,), source)
+
+    def add_readings(self, organization_id: str, readings: Iterable[Reading], source: str | None = None) -> None:
+        """As `add_reading`, for several, the oldest first; it ends at the first that raises."""
+        offer, add = self._latest.offer, self._buffer.add
+        notes_sources = bool(self._shared.units) or source is not None
+        for reading in readings:
+            if reading.organization_id != organization_id:
+                raise ValueError("the reading belongs to another organization")
+            before = offer(reading)
+            is_newest = before is None or reading.recorded_at_us >= before.recorded_at_us
+            if is_newest:
+                add(reading, before)
+            is_late = not is_newest and self._add_older(reading)
+            if notes_sources:
+                self._shared.note(reading, source, is_known=before is not None, is_late=is_late)
+
+    def _add_older(self, reading: Reading) -> bool:
+        """Take a reading that is not the newest of its unit; tell whether it is late."""
+        if self._buffer.takes(reading):  # out of order, but in time: the batch will have it in its place
             self._buffer.add(reading)
-        else:
-            is_late = True
-            self._late.add(msgspec.structs.replace(reading, late=True))
-        if self._shared.units or source is not None:
-            self._shared.note(reading, source, is_known=before is not None, is_late=is_late)
+            return False
+        self._late.add(msgspec.structs.replace(reading, late=True))
+        return True
 
     def warm(self, readings: Iterable[Reading]) -> None:
         """Take readings as latest ones without flushing them: the newest of each unit from the store, at the start."""

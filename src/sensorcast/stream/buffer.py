@@ -36,10 +36,11 @@ class OrganizationReadings:
 
     def add(self, reading: Reading, before: Reading | None = None) -> None:
         """Append `reading` to its unit, the newest one of which was `before`."""
-        readings = self.units.get(reading.unit_id)
+        unit_id = reading.unit_id
+        readings = self.units.get(unit_id)
         if readings is None:
-            self.units[reading.unit_id] = [reading]
-            self.before[reading.unit_id] = before
+            self.units[unit_id] = [reading]
+            self.before[unit_id] = before
         else:
             readings.append(reading)
         self.count += 1
@@ -107,7 +108,8 @@ class ReadingBuffer:
         """Append `reading`, the newest of its unit being `before`; beyond the limit, room is made first."""
         if self._count >= self._max_readings:
             self._free_half()
-        self._organization(reading.organization_id).add(reading, before)
+        organization = self._organizations.get(reading.organization_id) or self._organization(reading.organization_id)
+        organization.add(reading, before)
         self._count += 1
 
     def takes(self, reading: Reading) -> bool:

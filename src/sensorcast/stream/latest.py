@@ -31,16 +31,17 @@ class LatestReadings:
 
         Its unit counts as used either way.
         """
-        units = self._organizations.get(reading.organization_id)
+        organization_id, unit_id = reading.organization_id, reading.unit_id
+        units = self._organizations.get(organization_id)
         if units is None:
-            units = self._organizations[reading.organization_id] = {}
-        kept = units.get(reading.unit_id)
+            units = self._organizations[organization_id] = {}
+        kept = units.get(unit_id)
         if kept is None or _is_newer(reading, kept):
-            units[reading.unit_id] = reading
+            units[unit_id] = reading
         if kept is not None:
-            self._by_use.move_to_end(reading.unit_key)
+            self._by_use.move_to_end((organization_id, unit_id))
         else:
-            self._by_use[reading.unit_key] = None
+            self._by_use[organization_id, unit_id] = None
             if len(self._by_use) > self._max_units:
                 self._evict()
         return kept
@@ -71,6 +72,5 @@ class LatestReadings:
 
 
 def _is_newer(reading: Reading, kept: Reading) -> bool:
-    if reading.recorded_at_us == kept.recorded_at_us:
-        return (reading.device_id or "") > (kept.device_id or "")
-    return reading.recorded_at_us > kept.recorded_at_us
+    ahead_us = reading.recorded_at_us - kept.recorded_at_us
+    return ahead_us > 0 if ahead_us else (reading.device_id or "") > (kept.device_id or "")
