@@ -36,20 +36,25 @@ class Pair:
     def __init__(self, server: RedisServer, one: Node, two: Node) -> None:
         self.server, self.one, self.two = server, one, two
 
-    async def deaf(self) -> None:
-        """Wait until both know that they are deaf."""
+    async def deaf(self) -> list[str]:
+        """Wait until both know that they are deaf; give their reasons."""
         for node in (self.one, self.two):
             await eventually(lambda node=node: bool(node.ears.deafnesses))
-            assert node.bus.trouble()
+        reasons = [node.ears.deafnesses[0] for node in (self.one, self.two)]
+        assert all(reason.startswith(f"Redis at 127.0.0.1 port {self.server.port}: ") for reason in reasons)
+        return [reason.partition(": ")[2] for reason in reasons]
 
     async def back(self) -> None:
-        """Wait until both listen again, and hear each other."""
+        """Wait until both listen again, each once, and hear each other."""
         for node in (self.one, self.two):
-            await eventually(lambda node=node: node.ears.listening_to.count("a") == 2)
+            await eventually(lambda node=node: node.ears.listening_to.count("a") >= 2)
             await eventually(lambda node=node: node.bus.trouble() is None)
-        self.two.ears.messages.clear()
-        self.one.bus.publish("a", b"we are back")
-        await eventually(lambda: ("a", b"we are back") in self.two.ears.messages)
+        await eventually(lambda: self.server.command("PUBSUB", "SHARDNUMSUB", "test:a") == [b"test:a", 2])
+        said = ("a", b"we are back")
+        self.one.bus.publish(*said)
+        for node in (self.one, self.two):
+            await eventually(lambda node=node: said in node.ears.messages)
+            assert node.ears.messages.count(said) == 1
 
 
 @pytest.fixture
@@ -86,15 +91,17 @@ async def test_a_redis_that_does_not_answer_is_noticed_by_who_publishes_and_by_w
     pair.server.pause()
     try:
         pair.one.bus.publish("a", b"x")
-        await pair.deaf()
+        spoke, listened = await pair.deaf()
     finally:
         pair.server.resume()
+    assert "no answer" in spoke or "silent" in spoke
+    assert "silent" in listened
     await pair.back()
 
 
 async def test_a_subscriber_that_is_killed_comes_back(pair: Pair) -> None:
-    pair.server.command("CLIENT", "KILL", "TYPE", "pubsub")
-    await pair.deaf()
+    assert pair.server.command("CLIENT", "KILL", "TYPE", "pubsub") == 2
+    assert all("onnection" in reason for reason in await pair.deaf())  # closed, or reset
     await pair.back()
 
 
@@ -104,6 +111,7 @@ async def test_a_subscriber_whose_buffer_ran_over_comes_back(pair: Pair) -> None
         pair.one.bus.publish("a", bytes(MIB))
     await pair.deaf()
     pair.server.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 0 0")
+    assert len(pair.two.ears.messages) < 12
     await pair.back()
 
 
@@ -137,6 +145,7 @@ async def test_what_is_published_before_the_first_connection_is_sent_then(start_
     await hasty.start(Listener())
     hasty.publish("a", b"early")
     await ears.hears(("a", b"early"))
+    assert hasty.trouble() is None
     await hasty.stop()
     await ears.bus.stop()
 
@@ -173,10 +182,11 @@ async def test_every_node_shares_a_prefix_and_another_prefix_is_another_bus(shar
     await theirs.start(Listener())
     await ears.listen("a")
     theirs.publish("a", b"not for us")
+    await theirs.stop()  # it has sent what was waiting
     ours.publish("a", b"for us")
     await ears.hears(("a", b"for us"))
     await ours.stop()
-    await theirs.stop()
+    assert ears.ears.messages == [("a", b"for us")]
 
 
 def test_an_outbox_takes_no_more_than_its_bytes() -> None:
@@ -213,3 +223,5 @@ async def test_a_node_stops_while_redis_does_not_answer(start_redis: StartRedis)
     async with asyncio.timeout(30):
         await node.bus.stop()
     server.resume()
+    assert node.bus.trouble() == "the bus has stopped"
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "sensorcast-redis"]
