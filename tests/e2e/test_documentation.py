@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import httpx
 import pytest
 
+from sensorcast import cli
 from tests.support.browser import wait_in_page
 from tests.support.ports import free_port
 from tests.support.server import ServerProcess
@@ -79,6 +82,31 @@ def test_quickstart_of_the_readme_shows_the_posted_reading(start_server, tmp_pat
     finally:
         watcher.terminate()
         watcher.wait(30)
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every command of ours in the pages, with where it stands."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found = []
+    for page in pages:
+        name = str(page.relative_to(ROOT))
+        for block in blocks(name, "sh"):
+            lines = block.replace("\\\n", " ")
+            found += [
+                (name, match)
+                for match in re.findall(r"(?:^|\$\()(?:\.venv/bin/)?sensorcast (.*?)(?:\)|$)", lines, re.M)
+            ]
+    return found
+
+
+@pytest.mark.parametrize(("page", "command"), commands())
+def test_command_of_a_page_is_understood(page, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "units.csv").touch()
+    arguments, program = shlex.split(command, comments=True), cli.main
+    while isinstance(program, click.Group):
+        program = program.commands[arguments.pop(0)]
+    program.make_context(program.name, arguments).close()
 
 
 def test_readme_shows_the_example_as_it_is():
