@@ -235,6 +235,7 @@ def test_workers_on_postgresql_and_redis_are_one_server_too(
         assert received(client) == Counter(expected)
 
 
+@pytest.mark.real_time
 def test_ingest_through_all_workers_at_once_loses_nothing_and_is_not_refused(
     server: ServerProcess, organization: Organization
 ) -> None:

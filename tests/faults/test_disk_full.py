@@ -19,7 +19,7 @@ from tests.support.server import ServerProcess, reading
 from tests.support.waiting import wait_until
 
 SIZE_BYTES = 16 * 1024 * 1024
-HEAL_S = 5
+HEAL_S = 30
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def fill_and_heal(server: ServerProcess, browser_client) -> None:
     assert server.http.get("/healthz").status_code == 200
     assert organization.get("units/unit-0/latest").status_code == 200
     assert watcher.call("get:latest", "unit-0")["unitId"] == "unit-0"
-    wait_until(lambda: are_shown(ledger, watcher), within_s=20, what="everything acknowledged, live")
+    wait_until(lambda: are_shown(ledger, watcher), within_s=30, what="everything acknowledged, live")
     ballast.unlink()
     wait_until(lambda: server.http.get("/readyz").status_code == 200, within_s=HEAL_S, what="readiness")
     [reading_id] = organization.post(reading("after")).json()["readingIds"]

@@ -16,7 +16,7 @@ from tests.support.server import Organization
 from tests.support.two_nodes import readiness, stored_latest, wait_degraded, wait_ready
 from tests.support.waiting import wait_until
 
-RIGHT_WITHIN_S = 10.0
+RIGHT_WITHIN_S = 20.0
 GATEWAYS = 2
 
 

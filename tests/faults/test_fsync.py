@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.server import ServerProcess, reading
+from tests.support.waiting import wait_until
 
 REQUESTS = 20
 NORMAL = """
@@ -39,13 +40,23 @@ def answers_before_sync(folder: Path, *program: str) -> int:
     try:
         organization = server.organization()
         organization.post(reading("first")).raise_for_status()
-        start = len(trace.read_text(errors="replace").splitlines())
+        start = len(traced(trace, answers=2))  # to it, and that the server is ready
         for number in range(REQUESTS):
             organization.post(reading(f"unit-{number}")).raise_for_status()
-        lines = trace.read_text(errors="replace").splitlines()[start:]
+        lines = traced(trace, answers=2 + REQUESTS)[start:]
     finally:
         server.close()
     return count_unsynced(lines)
+
+
+def traced(trace: Path, *, answers: int) -> list[str]:
+    """Give the lines of the trace when it has so many answers: a client may have one before the tracer has noted it."""
+
+    def lines() -> list[str]:
+        found = trace.read_text(errors="replace").splitlines()
+        return found if sum(bool(ANSWERED.search(line)) for line in found) >= answers else []
+
+    return wait_until(lines, within_s=30, what="every answer in the trace")
 
 
 def count_unsynced(lines: list[str]) -> int:

@@ -10,7 +10,7 @@ from tests.support.gateway import Gateways, Ledger, assert_nothing_lost
 from tests.support.server import reading
 
 CLIENTS = 30
-HANDSHAKES_PER_S = 10
+HANDSHAKES_PER_S = 5
 BACK_WITHIN_S = 60
 
 

@@ -21,7 +21,7 @@ from tests.support.server import Organization
 from tests.support.two_nodes import TwoNodes, stored_latest, wait_ready
 from tests.support.waiting import wait_until
 
-RIGHT_WITHIN_S = 10.0
+RIGHT_WITHIN_S = 20.0
 TRANSPORTS: tuple[tuple[str, ...], ...] = (("websocket",), (), ("polling",))
 """The second is what the library does unless told otherwise: poll, then upgrade."""
 

@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 import tracemalloc
+from collections.abc import Callable
 
 import apsw
 import httpx
@@ -249,6 +250,7 @@ async def test_answers_are_counted_by_status(door: Door) -> None:
     assert (count("200"), count("400")) == (before[0] + 1, before[1] + 1)
 
 
+@pytest.mark.real_time
 async def test_a_body_near_the_largest_never_holds_up_the_loop_for_long(door: Door) -> None:
     names = [f"metric-number-{n}" for n in range(32)]
     items = [item(-at, metrics=dict.fromkeys(names, at * 7 % 9973 / 10)) for at in range(9_000)]
@@ -260,10 +262,13 @@ async def test_a_body_near_the_largest_never_holds_up_the_loop_for_long(door: Do
     watching.cancel()
     assert (answer.status_code, answer.json()["insertedCount"]) == (200, 9_000)
     longest_ms, longest_cpu_ms = max(gap_ms for gap_ms, _ in gaps), max(cpu_ms for _, cpu_ms in gaps)
-    print(f"longest hold-up {longest_ms:.0f} ms, of its own work {longest_cpu_ms:.0f} ms")
-    # The target is 50 ms with a core of one's own. Its own work hardly depends on who else has the machine; the time
-    # that passes does.
-    assert longest_cpu_ms < 150
+    whole_cpu_ms = cpu_ms_of(lambda: json.loads(content))
+    print(
+        f"longest hold-up {longest_ms:.0f} ms, of own work {longest_cpu_ms:.0f} ms; all in one go {whole_cpu_ms:.0f} ms"
+    )
+    # The target is 50 ms with a core of one's own. How fast the machine is, and what else it does, is in the time that
+    # passes and less so in the time that is worked; how that compares with decoding all in one go, hardly at all.
+    assert longest_cpu_ms < max(150, whole_cpu_ms)
     assert longest_ms < 5_000
 
 
@@ -292,6 +297,13 @@ async def test_more_large_bodies_than_may_wait_are_refused(
     assert "compressed or large requests" in error_of(refused[0])
     assert {answer.status_code for answer in answers} == {200, 503}
     assert (await door.post(large)).status_code == 200
+
+
+def cpu_ms_of(work: Callable[[], object]) -> float:
+    """How long this thread works on something, in ms."""
+    started_s = time.thread_time()
+    work()
+    return 1e3 * (time.thread_time() - started_s)
 
 
 async def watch(gaps: list[tuple[float, float]]) -> None:

@@ -167,7 +167,7 @@ async def test_a_backend_that_is_ended_costs_nothing_but_a_new_connection(postgr
 
 
 async def test_the_time_that_an_answer_is_waited_for_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_session, "_RETRY_S", 1.0)
+    monkeypatch.setattr(postgres_session, "_RETRY_S", 0.2)
     monkeypatch.setattr(postgres_server, "CONNECT_TIMEOUT_S", 0.3)
     attempts, gone = 0, asyncio.Event()
 

@@ -90,11 +90,11 @@ def test_a_client_that_stops_reading_is_conflated_told_once_and_has_the_newest_s
     feed.send()
     wait_until(
         lambda: organization.get("units/u0/latest").json()["metrics"].popitem()[1] == feed.last,
-        within_s=5,
+        within_s=30,
         what="the last round is stored",
     )
     client.read_until(lambda: "stream:restored" in client.names, within_s=30)
-    client.read_until(lambda: rounds_by_unit(client).get("u0") == feed.last, within_s=5)
+    client.read_until(lambda: rounds_by_unit(client).get("u0") == feed.last, within_s=30)
     assert client.names.count("stream:degraded") == client.names.count("stream:restored") == 1
     [degraded], [restored] = client.arguments("stream:degraded"), client.arguments("stream:restored")
     assert degraded["since"] == restored["since"] <= restored["until"]
@@ -114,14 +114,14 @@ def test_a_client_without_progress_is_cut_and_the_others_get_everything(
     stalled, reading_on, feed = connect(organization), connect(organization), Feed(organization)
 
     def is_cut() -> bool:
-        reading_on.read_until(lambda: rounds_by_unit(reading_on).get("u0", 0) >= feed.last, within_s=5)
+        reading_on.read_until(lambda: rounds_by_unit(reading_on).get("u0", 0) >= feed.last, within_s=30)
         return metric(server, 'sensorcast_clients_cut_total{bound="stall"}') == 1
 
     feed.send_until(is_cut, "the stalled client is cut")
-    stalled.read_to_end(within_s=5)
+    stalled.read_to_end(within_s=30)
     assert "stream:restored" not in stalled.names
     assert "stream:degraded" not in reading_on.names
-    reading_on.read_until(lambda: len(reading_on.arguments(BATCH)) == feed.last * UNITS, within_s=5)
+    reading_on.read_until(lambda: len(reading_on.arguments(BATCH)) == feed.last * UNITS, within_s=30)
 
 
 def test_a_client_owed_more_acknowledgements_than_the_hard_limit_is_cut(
@@ -140,8 +140,8 @@ def test_a_client_owed_more_acknowledgements_than_the_hard_limit_is_cut(
             return True
         return metric(server, 'sensorcast_clients_cut_total{bound="bytes"}') == 1
 
-    wait_until(is_cut, within_s=20, what="the client is cut")
-    client.read_to_end(within_s=5)
+    wait_until(is_cut, within_s=30, what="the client is cut")
+    client.read_to_end(within_s=30)
     assert metric(server, 'sensorcast_clients_cut_total{bound="bytes"}') == 1
 
 
@@ -187,7 +187,7 @@ def test_what_all_clients_together_are_owed_is_bounded(
         lambda: metric(server, 'sensorcast_clients_cut_total{bound="total"}') >= 1, "somebody is cut for the sum"
     )
     wait_until(
-        lambda: metric(server, "sensorcast_outbound_unsent_bytes") <= 48 * KIB, within_s=5, what="the sum is within"
+        lambda: metric(server, "sensorcast_outbound_unsent_bytes") <= 48 * KIB, within_s=30, what="the sum is within"
     )
     assert len(stalled) > metric(server, 'sensorcast_clients_cut_total{bound="total"}')
     assert server.http.get("/readyz").status_code == 200
