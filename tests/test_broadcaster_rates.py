@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
-from sensorcast.broadcaster import SensorStreamService
+import pytest
+
+from sensorcast.broadcaster import UNITS_PER_STEP, SensorStreamService
 from sensorcast.hub import Hub
 from sensorcast.model import Reading, Room
 from sensorcast.stream.rates import RATES, Mode, Rate, in_use_room
@@ -90,6 +93,19 @@ async def test_nothing_waits_for_a_rate_that_nobody_chose() -> None:
     hub.drop(left)
     await flushed(service, [reading()])
     assert [list(service.stream.rated.organizations(rate)) for rate in RATES] == [[]] * len(RATES)
+
+
+async def test_readings_of_many_units_are_put_aside_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sensorcast.broadcaster.SLICE_S", 0.0)
+    hub = Hub()
+    service, waiting = service_of(hub), [0]
+    follow(hub, Room.organization(reading()), SECOND)
+    flushing = asyncio.create_task(flushed(service, [reading(f"u{number}") for number in range(5 * UNITS_PER_STEP)]))
+    while not flushing.done():
+        await asyncio.sleep(0)
+        waiting.append(service.stream.rated._buffers[SECOND].sizes(None)[0])
+    assert waiting[-1] == 5 * UNITS_PER_STEP
+    assert max(after - before for before, after in pairwise(waiting)) == UNITS_PER_STEP
 
 
 def test_the_last_flush_sends_what_still_waits_for_slower_subscribers() -> None:

@@ -47,6 +47,8 @@ BATCH_EVENT: Final = "sensor:readings:batch"
 DEFAULT_BATCH_MAX_BYTES: Final = 256 * 1024
 SLICE_S: Final = 0.005
 """Time a flush may take before the loop gets a turn: well below what a person or a heartbeat would notice."""
+UNITS_PER_STEP: Final = 100
+"""Units whose readings are put aside for a rate between two looks at that time."""
 
 _log = structlog.get_logger(__name__)
 
@@ -253,13 +255,7 @@ class SensorStreamService:
         self._last_flush, self._last_flush_of = total, stats_of
         FLUSH_SECONDS.observe(duration_s)
         FLUSH_READINGS.inc(total.readings)
-        _log.info(
-            "flush",
-            readings=total.readings,
-            units=total.units,
-            organizations=len(stats_of),
-            duration_ms=total.duration_ms,
-        )
+        _log.info("flush", organizations=len(stats_of), **msgspec.structs.asdict(total))
         return total
 
     def _steps(self, drained: OrganizationReadings, due: list[Rate]) -> Iterator[int]:
@@ -268,19 +264,20 @@ class SensorStreamService:
         in_use = [rate for rate in RATES if self._hub.members(in_use_room(rate, organization_room))]
         yield from self._send(drained, FULL_RATE, in_use)
         for rate in in_use:
-            self._let_wait(drained, rate)
-            yield 0
+            yield from self._let_wait(drained, rate)
         for rate in due:
             waiting = self.stream.rated.take(rate, drained.organization_id)
             if waiting is not None:
                 yield from self._send(waiting, rate, in_use)
 
-    def _let_wait(self, drained: OrganizationReadings, rate: Rate) -> None:
+    def _let_wait(self, drained: OrganizationReadings, rate: Rate) -> Iterator[int]:
         """Keep the readings that somebody follows at `rate`."""
         everything = bool(self._hub.members(rate.room(Room.organization(drained))))
-        for unit_id, readings in drained.units.items():
+        for number, (unit_id, readings) in enumerate(drained.units.items()):
             if everything or any(map(self._hub.members, _rooms(drained, unit_id, readings, rate))):
                 self.stream.rated.add(rate, readings)
+            if number % UNITS_PER_STEP == 0:
+                yield 0
 
     def _send(self, drained: OrganizationReadings, rate: Rate, in_use: list[Rate]) -> Iterator[int]:
         """Encode and publish the batches of one organization to those who follow it at `rate`."""
