@@ -148,3 +148,14 @@ async def test_a_withdrawn_key_goes_with_the_next_look(provider: Provider) -> No
     await source.refetch()
     assert source.find("first") is None
     assert source.find("second") is not None
+
+
+async def test_plain_http_reaches_this_machine_itself_and_no_proxy(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    source = source_of(provider.url, Clock())  # type: ignore[attr-defined]
+    await source.refetch()
+    assert source.find("first") is not None

@@ -96,10 +96,12 @@ def _read(path: Path) -> bytes:
 async def _fetch(url: str) -> bytes:
     # Taken as it comes: a compressed answer could inflate to any size before it is counted.
     headers = {"Accept": "application/jwk-set+json, application/json", "Accept-Encoding": "identity"}
+    # A proxy of the environment may carry https; plain http through one would leave this machine.
+    with_proxy = urlsplit(url).scheme == "https"
     body = bytearray()
     async with (
         asyncio.timeout(_TIMEOUT_S),
-        httpx.AsyncClient(follow_redirects=False, timeout=_TIMEOUT_S) as client,
+        httpx.AsyncClient(follow_redirects=False, timeout=_TIMEOUT_S, trust_env=with_proxy) as client,
         client.stream("GET", url, headers=headers) as response,
     ):
         if response.status_code != 200 or response.headers.get("content-encoding", "identity") != "identity":
