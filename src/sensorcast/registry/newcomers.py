@@ -22,6 +22,7 @@ from sensorcast.model import Device, Unit
 from sensorcast.registry.known import Kind, Known
 from sensorcast.store import RegistryStore
 from sensorcast.store.missing import missing_in
+from sensorcast.store.registry_rows import KINDS, SETTINGS
 
 _WAITING_MAX: Final = 50_000
 """Entries that wait to be registered, about 20 MiB: a large fleet on its first day, or after a restart."""
@@ -31,8 +32,6 @@ _STEP_ENTRIES: Final = 500
 
 _NAMED_MAX: Final = 10_000
 """Organizations remembered as named in the log; beyond it they may be named again."""
-
-_SETTINGS: Final[dict[Kind, str]] = {Unit: "registry_units_max", Device: "registry_devices_max"}
 
 _log = structlog.get_logger(__name__)
 
@@ -128,7 +127,7 @@ class Newcomers:
             if len(self._named) >= _NAMED_MAX:
                 self._named.clear()
             self._named.add((kind, organization_id))
-            _log.warning("registry_full", organization=organization_id, setting=_SETTINGS[kind])
+            _log.warning("registry_full", organization=organization_id, setting=SETTINGS[KINDS[kind]])
 
 
 def _key(entry: Unit | Device) -> _Key:
