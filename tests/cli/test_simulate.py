@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 
+import pytest
+
 from tests.simulator.ingest_server import ingest_server
 
 
@@ -19,6 +21,7 @@ async def _start(*arguments: str, **variables: str) -> asyncio.subprocess.Proces
     )
 
 
+@pytest.mark.real_time
 async def test_it_prints_what_became_of_the_readings() -> None:
     async with ingest_server() as server:
         process = await _start(

@@ -24,6 +24,7 @@ def run(of: Plan, lines: list[str]) -> Report:
     return asyncio.run(LoadTest(of, clock_s=time.time, on_progress=lines.append).run())
 
 
+@pytest.mark.real_time
 def test_a_healthy_server_delivers_everything_once_and_is_measured(organization: Organization) -> None:
     lines: list[str] = []
     report = run(plan(organization), lines)
