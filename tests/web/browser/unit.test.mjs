@@ -86,8 +86,12 @@ test("the export holds every reading of the shown span", async (t) => {
 test("a unit that is not there says so", async (t) => {
   const page = await browser.open(t, await server.link("acme"));
   await page.locator(".unit").waitFor();
-  await page.evaluate(() => { location.hash = "#/unit/nobodys"; });
-  await page.getByText("There is no unit of this name").waitFor();
+  for (const hash of ["#/unit/nobodys", "#/unit/%E0%A4%A"]) {
+    await page.evaluate((address) => { location.hash = address; }, "#/");
+    await page.locator(".unit").first().waitFor();
+    await page.evaluate((address) => { location.hash = address; }, hash);
+    await page.getByText("There is no unit of this name").waitFor();
+  }
 });
 
 test("operators see numbers that move", async (t) => {

@@ -203,19 +203,29 @@ function showTitle() {
   if (document.title !== title) document.title = title;
 }
 
+/** Give what a part of the address stands for; one that somebody broke is taken as it is, and is no unit. */
+function plain(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** Show what the address names: `#/`, `#/unit/ID?range=1h`, `#/operations`. */
 function route() {
   if (!session) return;
   const [path, query = ""] = location.hash.slice(1).split("?");
   const unit = /^\/unit\/(.+)$/.exec(path);
   const range = rangeOf(new URLSearchParams(query));
-  if (unit && view instanceof UnitView && view.unitId === decodeURIComponent(unit[1])) {
+  const unitId = unit && plain(unit[1]);
+  if (unit && view instanceof UnitView && view.unitId === unitId) {
     view.setRange(range);
     return;
   }
   const shared = { fleet: session.fleet, api: session.api, loader: session.loader, storage: localStorage, palette: () => palette };
   const section = unit ? "unit" : path === "/operations" && session.isOperator ? "operations" : "fleet";
-  if (section === "unit") show(unitView(decodeURIComponent(unit[1]), range, shared));
+  if (section === "unit") show(unitView(unitId, range, shared));
   else show(section === "operations" ? new OperationsView(shared) : new FleetView(shared));
   for (const link of page.nav.children) {
     const current = link.dataset.section === section ? "page" : section === "unit" && link.dataset.section === "fleet" ? "true" : null;
