@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import threading
 from pathlib import Path
 
+import apsw
 import pytest
 
 from sensorcast.errors import ConfigurationError, Unavailable
@@ -43,3 +47,23 @@ def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no database"):
         SqliteSource(tmp_path / "readings.db", 100)
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_it_can_be_closed_while_a_thread_still_reads(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "readings.db", Settings())
+    await store.open()
+    await store.append(series(2_000))
+    await store.close()
+    for _ in range(20):
+        source = SqliteSource(tmp_path / "readings.db", 100)
+        reader = threading.Thread(target=read_until_closed, args=(source,))
+        reader.start()
+        await asyncio.sleep(0.005)
+        source.close()
+        reader.join()
+
+
+def read_until_closed(source: SqliteSource) -> None:
+    with contextlib.suppress(apsw.ConnectionClosedError):
+        for _ in range(100):
+            source.page(START, 2_000)

@@ -6,6 +6,7 @@ before it. Between two moves a server may have written: `count_up_to` tells whet
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -53,6 +54,7 @@ class SqliteSource:
         if not path.exists():
             raise ConfigurationError(f"there is no database {path}", hint="Name its folder with `data`.")
         self.name = str(path.resolve())
+        self._in_use = threading.Lock()
         try:
             self._connection = open_writer(path, busy_timeout_ms)
             self._connection.execute("BEGIN IMMEDIATE")
@@ -60,20 +62,21 @@ class SqliteSource:
             raise open_failure(exc, path) from exc
 
     def close(self) -> None:
-        """Let go of the database."""
-        self._connection.close(force=True)
+        """Let go of the database, when the thread of a caller who does not wait any more is done with it."""
+        with self._in_use:
+            self._connection.close(force=True)
 
     def count(self) -> int:
         """How many readings there are."""
-        return int(self._connection.execute("SELECT count(*) FROM readings").get)
+        return int(self._rows("SELECT count(*) FROM readings")[0][0])
 
     def count_up_to(self, place: Place) -> int:
         """How many readings there are up to a place, the one there included."""
-        return int(self._connection.execute(_COUNT_UP_TO, place).get)
+        return int(self._rows(_COUNT_UP_TO, place)[0][0])
 
     def page(self, behind: Place, limit: int) -> tuple[Place, list[Reading]]:
         """Give the next readings behind a place, and the place behind them."""
-        rows: list[Any] = self._connection.execute(_PAGE, (*behind, limit)).fetchall()
+        rows = self._rows(_PAGE, (*behind, limit))
         readings = [from_row(row[:-1]) for row in rows]
         if not readings:
             return behind, readings
@@ -82,12 +85,16 @@ class SqliteSource:
     def entries(self, behind: Entry | None, limit: int) -> list[Entry]:
         """Give the next entries of the registry behind one of them, of all organizations."""
         place = ("", "", "") if behind is None else to_row(behind)[:3]
-        return [from_entry_row(row) for row in self._connection.execute(_ENTRIES, (*place, limit))]
+        return [from_entry_row(row) for row in self._rows(_ENTRIES, (*place, limit))]
 
     def keys(self) -> list[ApiKey]:
         """Every API key, of all organizations."""
-        return [to_key(row) for row in self._connection.execute(_KEYS)]
+        return [to_key(row) for row in self._rows(_KEYS)]
 
     def revocations(self) -> list[Revocation]:
         """Every revocation, by number."""
-        return [to_revocation(row) for row in self._connection.execute(_REVOCATIONS)]
+        return [to_revocation(row) for row in self._rows(_REVOCATIONS)]
+
+    def _rows(self, sql: str, bindings: tuple[Any, ...] = ()) -> list[Any]:
+        with self._in_use:
+            return self._connection.execute(sql, bindings).fetchall()
