@@ -71,6 +71,21 @@ async def test_the_demo_finds_another_port_when_its_own_is_taken(tmp_path: Path)
     assert (await _stop(process))[0] == 0
 
 
+async def test_the_demo_touches_no_database_and_no_cluster_that_the_environment_names(tmp_path: Path) -> None:
+    real = {
+        "SENSORCAST_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/real",
+        "SENSORCAST_REDIS_URL": "redis://127.0.0.1:1",
+        "SENSORCAST_NODE_EXCHANGE": "true",
+        "SENSORCAST_WORKERS": "2",
+    }
+    process = await _start("demo", "--port", "0", "--units", "1", folder=tmp_path, **real)
+    url, token = await _announced(process)
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+        assert (await client.get(f"{url}/api/orgs/demo/units")).status_code == 200
+        assert (await client.get(f"{url}/readyz")).status_code == 200
+    assert (await _stop(process))[0] == 0
+
+
 async def test_serve_on_a_taken_port_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

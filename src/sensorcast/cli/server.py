@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -18,6 +18,9 @@ from sensorcast.cli.options import load, warn_of_unknown_variables, with_setting
 from sensorcast.model import Role
 from sensorcast.settings import Settings
 from sensorcast.simulator import demo
+
+_OF_NO_OTHER: Final = {"database_url": "", "redis_url": "", "node_exchange": False, "workers": 1}
+"""What keeps a demo apart from the real server for which the environment may be set up."""
 
 
 @click.command()
@@ -49,6 +52,7 @@ def run_demo(units: int, interval_s: float, seed: int, **flags: Any) -> None:
     Data goes to a temporary folder, removed at the end, so that every demo starts with the same clean picture and never
     touches the data of a real server; give --data to keep it.
     """
+    flags |= _OF_NO_OTHER
     with contextlib.ExitStack() as cleanup:
         if flags["data"] is None:
             flags["data"] = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sensorcast-demo-"))
