@@ -130,7 +130,7 @@ class ServerProcess:
     def run_cli(self, *arguments: str) -> str:
         """Run another `sensorcast` command on this server's data folder; give its standard output."""
         command = [sys.executable, "-m", "sensorcast", *arguments, "--data", str(self.data)]
-        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
