@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -78,4 +79,10 @@ async def test_a_fault_does_not_end_it(store: SqliteStore, monkeypatch: pytest.M
         while rounds < 2:
             await asyncio.sleep(0.01)
     await old.stop()
+    await store.close()
+
+
+async def test_the_longest_time_that_can_be_set_is_one_the_store_can_compare(store: SqliteStore) -> None:
+    (row,) = (each for each in dataclasses.fields(Settings) if each.name == "retention_days")
+    assert await Retention(store, row.metadata["high"], clock_s=lambda: T0_S).round() == 0
     await store.close()

@@ -49,7 +49,10 @@ class Settings:
     # Streaming
     flush_interval_ms: int = _setting(1_000, "Time between two batches of a unit.", low=10, high=60_000)
     latest_cache_units: int = _setting(
-        200_000, "Units whose latest reading is kept in memory; the longest unused ones leave first.", low=1
+        200_000,
+        "Units whose latest reading is kept in memory; the longest unused ones leave first.",
+        low=1,
+        high=100_000_000,
     )
     buffer_max_readings: int = _setting(
         100_000, "Readings waiting for the next flush; beyond it the organizations with most lose their oldest.", low=1
@@ -121,7 +124,9 @@ class Settings:
         1.0, "How long the first of the readings that wait for the store may wait; then no more are taken.", low=0.01
     )
     queue_max_bytes: int = _setting(64 * _MIB, "Bytes of readings accepted and waiting for the store.", low=_KIB)
-    retention_days: int = _setting(0, "Age after which readings are deleted; 0 keeps them for ever.", low=0)
+    retention_days: int = _setting(
+        0, "Age after which readings are deleted; 0 keeps them for ever.", low=0, high=36_500
+    )
     store_busy_timeout_ms: int = _setting(
         1_000, "Longest wait for another process that holds the database locked.", low=0, high=60_000
     )
