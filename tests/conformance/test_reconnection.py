@@ -75,7 +75,7 @@ def test_python_client_comes_back_by_itself_after_a_restart(start: Start) -> Non
     start(port=first.port)
 
     greetings.get(timeout=30)
-    assert client.call("message-with-ack", "back", timeout=5) == "back"
+    assert client.call("message-with-ack", "back", timeout=30) == "back"
     client.disconnect()
     del client
     gc.collect()

@@ -56,7 +56,7 @@ class Door:
         return await (await self.connect()).take_all()
 
     async def expect(self, *, total: int, http: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (self.census.open, self.census.http) != (total, http):
                 await asyncio.sleep(0.01)
 
@@ -142,7 +142,7 @@ async def test_nothing_is_left_of_a_connection_that_has_ended(data: bytes) -> No
         if data.endswith(b"\r\n\r\n"):
             await wire.take_through(b"\r\n\r\n")
         wire.abort()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while at.census.open or at.census.networks:
                 await asyncio.sleep(0.01)
         assert at.census.http == 0
