@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -134,4 +135,19 @@ async def test_a_database_of_the_version_before_the_registry_keeps_everything_an
     store = PostgresStore(url, Settings())
     await store.open()
     await upgrade.check_upgraded(store)
+    await store.close()
+
+
+async def test_a_query_that_takes_too_long_is_not_asked_again(postgres: PostgresServer) -> None:
+    store = PostgresStore(await postgres.new_database(), Settings())
+    await store.open()
+    asked = []
+
+    async def sleep(connection: Any) -> None:
+        asked.append(connection)
+        await connection.execute("SELECT pg_sleep(60)", timeout=0.1)
+
+    with pytest.raises(Unavailable, match="does not answer"):
+        await store.query(sleep)
+    assert len(asked) == 1
     await store.close()

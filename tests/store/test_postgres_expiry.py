@@ -50,7 +50,7 @@ async def test_ids_given_by_clients_go_with_the_partition_of_their_readings(post
     url = await postgres.new_database()
     store, shell = PostgresStore(url, Settings()), await asyncpg.connect(url)
     await store.open()
-    await store.append([structs.replace(each, id=str(uuid4())) for each in series(50)])
+    await store.append([structs.replace(each, given_id=str(uuid4())) for each in series(50)])
     while await store.expire(before_us=T0_US + 60 * DAY_US, limit=10):
         pass
     assert await shell.fetchval("SELECT count(*) FROM given_ids") == 0

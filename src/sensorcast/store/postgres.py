@@ -181,7 +181,8 @@ class PostgresStore(Records):
             try:
                 return await self._run(query)
             except Exception as exc:
-                if not is_lost(exc):
+                # What has waited for its whole time would wait again, and cost the server as much each time.
+                if isinstance(exc, TimeoutError) or not is_lost(exc):
                     raise
         return await self._run(query)
 
