@@ -75,6 +75,35 @@ async def test_what_nobody_listens_to_does_not_wait() -> None:
     assert way.air.said == []
 
 
+async def test_what_turns_out_to_be_heard_by_nobody_is_dropped_and_takes_a_number() -> None:
+    way = await Way.open()
+    way.air.question_s = 0.0
+    way.outgoing.add("org:other", [reading(org="other")])
+    way.outgoing.add("org:acme", [reading()])
+    assert [each.seq for each in await way.publish()] == [1]
+    assert [channel for channel, _ in way.air.said] == ["org:acme"]
+    way.air.question_s = None
+    way.air.buses[1].listen("org:other")
+    way.outgoing.add("org:other", [reading(org="other")])
+    assert [(each.seq, each.since_ms) for each in await way.publish()] == [(2, 0)]
+
+
+async def test_what_comes_in_while_it_is_asked_who_listens_is_sent() -> None:
+    way = await Way.open(channels=())
+    way.air.question_s = 0.02
+    first, second = series(2)
+    way.outgoing.add("org:acme", [first])
+    publishing = asyncio.create_task(way.outgoing.publish(lambda: 1.0))
+    await asyncio.sleep(0)
+    way.outgoing.add("org:acme", [second])
+    await publishing
+    [(channel, message)] = way.air.said
+    sent = CODEC.decode(channel, message)
+    assert isinstance(sent, Readings)
+    assert (sent.seq, sent.readings) == (2, [second])
+    assert way.outgoing.add("org:acme", [first])
+
+
 async def test_a_lot_goes_out_in_several_messages_in_order() -> None:
     way = await Way.open()
     readings = series(2 * READINGS_PER_MESSAGE + 5)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import structlog
 
+from sensorcast.cluster.numbering import Numbering
+from sensorcast.cluster.outgoing import Outgoing
 from sensorcast.cluster.redis import Outbox, RedisBus
 from sensorcast.cluster.redis_address import RedisAddress
 from sensorcast.metrics import BUS_DROPPED
+from sensorcast.model import Reading
+from sensorcast.wire.bus import Readings
 from tests.contracts.bus import BusContract, Listener, NewBus, Node, eventually
+from tests.readings import series
+from tests.support.cluster import CODEC
 from tests.support.redis import RedisServer
 
 MIB = 1024 * 1024
@@ -187,6 +193,93 @@ async def test_every_node_shares_a_prefix_and_another_prefix_is_another_bus(shar
     await ears.hears(("a", b"for us"))
     await ours.stop()
     assert ears.ears.messages == [("a", b"for us")]
+
+
+@pytest.fixture
+async def spoken(shared_redis: RedisServer) -> AsyncIterator[tuple[RedisBus, Node]]:
+    """A bus that speaks, and a node that may listen."""
+    prefix = uuid.uuid4().hex
+    speaker, node = (
+        redis_bus(shared_redis.url, prefix=prefix),
+        Node(redis_bus(shared_redis.url, prefix=prefix), Listener()),
+    )
+    await speaker.start(Listener())
+    await node.bus.start(node.ears)
+    for bus in (speaker, node.bus):
+        await eventually(lambda bus=bus: bus.trouble() is None)
+    yield speaker, node
+    await speaker.stop()
+    await node.bus.stop()
+
+
+async def test_redis_says_of_many_channels_at_once_which_of_them_nobody_listens_to(
+    spoken: tuple[RedisBus, Node],
+) -> None:
+    speaker, node = spoken
+    channels = [f"org:{number}" for number in range(2_500)]
+    await node.listen(*channels[::2])
+    assert sorted(await speaker.unheard(channels)) == sorted(channels[1::2])
+
+
+async def test_who_begins_to_listen_while_nobody_is_asked_for_hears_all_that_was_stored_since(
+    spoken: tuple[RedisBus, Node],
+) -> None:
+    speaker, node = spoken
+    outgoing = Outgoing(speaker, CODEC, Numbering(), sender=("x", 1), max_bytes=MIB, now_us=lambda: 1)
+    stored, met = list[Reading](), list[str]()
+    for round_ in range(60):
+        channel = f"org:{round_}"
+        stored.clear()
+        for each in series(12):
+            if len(stored) == round_ % 12:
+                node.bus.listen(channel)
+            stored.append(each)
+            outgoing.add(channel, [each])
+            publishing = asyncio.create_task(outgoing.publish(lambda: 1.0))
+            while not publishing.done():
+                await asyncio.sleep(0)
+                if channel in node.ears.listening_to and channel not in met:
+                    met.append(channel)
+                    known = {one.id for one in stored}  # what the store has now
+        await eventually(lambda channel=channel: channel in node.ears.listening_to)
+        if channel not in met:
+            known = {one.id for one in stored}
+        speaker.publish(channel, b"end")
+        await eventually(lambda channel=channel: (channel, b"end") in node.ears.messages)
+        heard = {
+            one.id
+            for name, message in node.ears.messages
+            if name == channel and message != b"end" and isinstance(said := CODEC.decode(name, message), Readings)
+            for one in said.readings
+        }
+        assert known | heard == {one.id for one in stored}
+    assert met  # or the moment was never met
+
+
+async def test_what_cannot_be_asked_is_taken_for_heard(start_redis: StartRedis) -> None:
+    server = start_redis()
+    server.command("ACL", "SETUSER", "bus", "on", ">pw", "&*", "+@all", "-pubsub")
+    bus = redis_bus(f"redis://bus:pw@127.0.0.1:{server.port}/0")
+    assert not await bus.unheard(["a"])
+    ears = Node(bus, Listener())
+    await bus.start(ears.ears)
+    await ears.listen("b")
+    for _ in range(2):
+        assert not await bus.unheard(["a"])
+    assert (bus.trouble(), ears.ears.deafnesses) == (None, [])
+    await bus.stop()
+
+
+async def test_a_question_that_redis_does_not_answer_ends_with_the_connection(pair: Pair) -> None:
+    pair.server.pause()
+    try:
+        async with asyncio.timeout(15):
+            assert not await pair.one.bus.unheard(["nobody's"])
+        await pair.deaf()
+    finally:
+        pair.server.resume()
+    await pair.back()
+    assert await pair.one.bus.unheard(["nobody's"]) == ["nobody's"]
 
 
 def test_an_outbox_takes_no_more_than_its_bytes() -> None:

@@ -131,6 +131,7 @@ async def test_a_redis_cluster_carries_each_channel_through_its_own_server(redis
         one.bus.publish(channel, channel.encode())
     await eventually(lambda: len(two.ears.messages) == len(channels))
     assert sorted(two.ears.messages) == sorted((channel, channel.encode()) for channel in channels)
+    assert not await one.bus.unheard(["nobody's"])  # a server that gave a channel away would say that nobody listens
     used = [server.command("PUBSUB", "SHARDCHANNELS") for server in redis_cluster.servers]
     assert all(used)
     assert sum(map(len, used)) == len(channels)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from sensorcast.cluster.relay import BEATS, channel_of
 from sensorcast.model import Reading
 from sensorcast.wire.bus import BusCodec, derive_key
@@ -52,6 +55,36 @@ async def test_an_organization_that_nobody_follows_elsewhere_is_not_even_encoded
     await forwarded()
     assert ACME not in [channel for channel, _ in cluster.air.said]
     assert two.latest() == {}
+
+
+@given(st.integers(0, 800), st.integers(0, 400), st.integers(0, 300), st.integers(1, 120))
+def test_who_begins_to_follow_while_it_is_asked_who_listens_misses_nothing(
+    follow_ms: int, question_ms: int, delay_ms: int, every_ms: int
+) -> None:
+    @in_virtual_time
+    async def run(cluster: Cluster) -> None:
+        one, two = await cluster.add(follows=None), await cluster.add(follows=None)
+        cluster.air.question_s, cluster.air.delay_s = question_ms / 1_000, delay_ms / 1_000
+        talking, gaps = asyncio.create_task(talk(cluster, one, every_ms / 1_000)), counted("gaps")
+        await asyncio.sleep(follow_ms / 1_000)
+        two.relay.follow("acme")
+        await two.relay.followed("acme")
+        known = two.latest()  # by the snapshot; all that is stored from here on has to come
+        stored: list[Reading] = []
+        append = cluster.store.append
+        cluster.store.append = lambda each: (append(each), stored.append(each))[0]  # type: ignore[method-assign]
+        await asyncio.sleep(2)
+        talking.cancel()
+        await asyncio.sleep(4)
+        two.flush()
+        assert len(known) <= 1
+        assert stored
+        assert {each.id for each in stored} <= {each.id for each in two.flushed}
+        assert len({each.id for each in two.flushed}) == len(two.flushed)
+        assert two.latest() == cluster.store.latest
+        assert counted("gaps") == gaps
+
+    run()
 
 
 @in_virtual_time

@@ -174,6 +174,13 @@ class BusContract:
             speaker.bus.publish(channel, b"x")
         await listener.hears(*((channel, b"x") for channel in channels))
 
+    async def test_a_channel_with_a_listener_is_never_unheard(self, pair: tuple[Node, Node]) -> None:
+        speaker, listener = pair
+        await listener.listen("a")
+        await speaker.listen("own")
+        assert set(await speaker.bus.unheard(["a", "own", "nobody's"])) <= {"nobody's"}
+        assert not await speaker.bus.unheard([])
+
     async def test_there_is_no_trouble_and_no_deafness_in_good_times(self, pair: tuple[Node, Node]) -> None:
         for node in pair:
             await eventually(lambda node=node: node.bus.trouble() is None)

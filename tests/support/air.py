@@ -6,7 +6,8 @@ It keeps the contract of `cluster.Bus` otherwise: `tests/cluster/test_air.py` ru
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection
 
 from sensorcast.cluster import Ears
 
@@ -27,6 +28,8 @@ class Air:
         self.loses: Fault = never
         self.repeats: Fault = never
         self.delay_s = 0.0
+        self.question_s: float | None = None
+        """How long it takes to find out whether anybody listens; None: every node knows."""
         self.said: list[tuple[str, bytes]] = []
         """Everything that was published, lost or not."""
 
@@ -42,9 +45,15 @@ class Air:
         loop = asyncio.get_running_loop()
         for _ in range(2 if self.repeats(channel, message) else 1):
             for bus in self.buses:
-                if bus is not speaker or bus.echoes:
-                    # One queue for all times: a later message never overtakes an earlier one.
-                    loop.call_later(self.delay_s, bus.bring, channel, message)
+                if (bus is not speaker or bus.echoes) and self._reaches(bus, channel):
+                    # One queue for all times: a later message never overtakes an earlier one, not even one of the same
+                    # moment, which the timers of a loop may.
+                    bus.under_way.append((channel, message))
+                    loop.call_later(self.delay_s, bus.bring_next)
+
+    def _reaches(self, bus: AirBus, channel: str) -> bool:
+        """Where it is asked who listens, a message is for those who do so when it is said, as in Redis."""
+        return self.question_s is None or channel in bus._channels
 
 
 class AirBus:
@@ -54,6 +63,7 @@ class AirBus:
 
     def __init__(self, air: Air, *, echoes: bool) -> None:
         self.echoes = echoes
+        self.under_way: deque[tuple[str, bytes]] = deque()
         self._air = air
         self._ears: Ears | None = None
         self._channels: dict[str, None] = {}
@@ -75,6 +85,17 @@ class AirBus:
             self._air.carry(self, channel, message)
 
     def is_heard(self, channel: str) -> bool:
+        return self._air.question_s is not None or self._has_listeners(channel)
+
+    async def unheard(self, channels: Collection[str]) -> Collection[str]:
+        if self._air.question_s is None or self._reason is not None:
+            return ()
+        await asyncio.sleep(self._air.question_s / 2)
+        found = [channel for channel in channels if channel not in self._channels and not self._has_listeners(channel)]
+        await asyncio.sleep(self._air.question_s / 2)
+        return found
+
+    def _has_listeners(self, channel: str) -> bool:
         return any(channel in bus._channels for bus in self._air.buses if bus is not self)
 
     def listen(self, channel: str) -> None:
@@ -98,6 +119,10 @@ class AirBus:
         """Have it back."""
         self._reason = None
         self._announce(list(self._channels))
+
+    def bring_next(self) -> None:
+        """The first message that is under way has come as far as this node."""
+        self.bring(*self.under_way.popleft())
 
     def bring(self, channel: str, message: bytes) -> None:
         """A message has come as far as this node."""

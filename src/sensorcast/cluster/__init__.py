@@ -7,6 +7,7 @@ implementations: `local` (processes of one machine; a single process is a bus wi
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 
@@ -56,6 +57,14 @@ class Bus(Protocol):
 
     def is_heard(self, channel: str) -> bool:
         """False when it is certain that nobody else listens to `channel`, so that nothing need be encoded for it."""
+        ...
+
+    async def unheard(self, channels: Collection[str]) -> Collection[str]:
+        """Give those of `channels` that had no listener at all at one moment between the call and the answer.
+
+        Who begins to listen later is told so later (`Ears.listening`): then whatever was known when this was called is
+        for the store to say. An empty answer is always right.
+        """
         ...
 
     def listen(self, channel: str) -> None:

@@ -9,7 +9,7 @@ be connected to is not there, and one that ends without a word makes the others 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -102,6 +102,10 @@ class LocalBus:
         """False when it is certain that no other worker listens to `channel`."""
         # Asked for every reading: alone, the look at nobody would cost half of what taking a reading in does.
         return bool(self._peers) and any(peer.hears(channel) for peer in self._peers.values())
+
+    async def unheard(self, channels: Collection[str]) -> Collection[str]:
+        """Give none: `is_heard` has said of each of them that it is heard."""
+        return ()
 
     def listen(self, channel: str) -> None:
         """Begin to listen; `Ears.listening` says when it holds. Again is harmless."""

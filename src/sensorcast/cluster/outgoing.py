@@ -71,7 +71,8 @@ class Outgoing:
         return count_before == 0 and bool(taken)
 
     async def publish(self, now_s: Callable[[], float]) -> None:
-        """Send everything that waits. When it is cancelled, what is not sent still waits."""
+        """Send everything that waits and may be heard. When it is cancelled, what is not sent still waits."""
+        await self._drop_unheard(now_s())
         slice_ends_s = time.perf_counter() + SLICE_S
         while self._waiting:
             channel, readings = next(iter(self._waiting.items()))
@@ -87,6 +88,20 @@ class Outgoing:
         given_up, self._given_up = self._given_up, set()
         for channel in given_up:
             self._numbering.next(channel, now_s())
+
+    async def _drop_unheard(self, asked_s: float) -> None:
+        """Drop what nobody hears; it takes a number, as if it had been published to nobody at `asked_s`.
+
+        Who begins to listen later reads the store after that. What comes in during the question may be stored after it
+        was answered, so it is sent.
+        """
+        asked = {channel: len(readings) for channel, readings in self._waiting.items()}
+        for channel in await self._bus.unheard(asked):
+            self._count -= asked[channel]
+            del self._waiting[channel][: asked[channel]]
+            if not self._waiting[channel]:
+                del self._waiting[channel]
+            self._numbering.next(channel, asked_s)
 
     def _send(self, channel: str, readings: list[Reading], now_s: Callable[[], float]) -> None:
         messages = self._codec.encode_readings(

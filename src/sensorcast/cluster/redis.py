@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import random
 from collections import deque
+from collections.abc import Collection
 from typing import ClassVar, Final
 
 import structlog
@@ -32,6 +33,8 @@ RETRY_S: Final = 0.25
 """Time between two attempts, give or take half: back within a second of Redis, and no herd of nodes at one moment."""
 KEEP_S: Final = 1.0
 STOP_S: Final = 1.0
+CHANNELS_PER_QUESTION: Final = 1_000
+"""Redis counts the listeners of so many in a fraction of a millisecond, and does nothing else meanwhile."""
 
 _ITEM_BYTES: Final = 128
 """What a waiting message costs besides its bytes."""
@@ -140,8 +143,20 @@ class RedisBus:
             self._outbox.put(self._name(channel), message)
 
     def is_heard(self, channel: str) -> bool:
-        """Always true: who begins to listen at this moment is known to Redis alone."""
+        """Always true: who begins to listen at this moment is known to Redis alone, and is asked for by `unheard`."""
         return True
+
+    async def unheard(self, channels: Collection[str]) -> Collection[str]:
+        """Give those of `channels` that had no listener at all at one moment between the call and the answer."""
+        names = {self._name(channel): channel for channel in channels}
+        asked = [name for name in names if name not in self._wanted]  # what we listen to has a listener
+        silent: list[str] = []
+        for start in range(0, len(asked), CHANNELS_PER_QUESTION):
+            if self._session is None:
+                break
+            counts = await self._session.listeners(asked[start : start + CHANNELS_PER_QUESTION])
+            silent += [names[name] for name, count in counts.items() if count == 0 and name in names]
+        return silent
 
     def listen(self, channel: str) -> None:
         """Begin to listen; `Ears.listening` says when it holds. Again is harmless."""

@@ -14,11 +14,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from redis.asyncio.connection import Connection
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from sensorcast.cluster.redis_address import Layout, RedisAddress
 
@@ -39,11 +39,12 @@ class Verbs(NamedTuple):
     subscribe: bytes
     unsubscribe: bytes
     publish: bytes
+    listeners: bytes
 
 
-PLAIN: Final = Verbs(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PUBLISH")
-SHARDED: Final = Verbs(b"SSUBSCRIBE", b"SUNSUBSCRIBE", b"SPUBLISH")
-PATTERNS: Final = Verbs(b"PSUBSCRIBE", b"PUNSUBSCRIBE", b"PUBLISH")
+PLAIN: Final = Verbs(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PUBLISH", b"NUMSUB")
+SHARDED: Final = Verbs(b"SSUBSCRIBE", b"SUNSUBSCRIBE", b"SPUBLISH", b"SHARDNUMSUB")
+PATTERNS: Final = Verbs(b"PSUBSCRIBE", b"PUNSUBSCRIBE", b"PUBLISH", b"NUMSUB")
 """Listens to patterns; what is heard comes under the pattern."""
 
 
@@ -67,6 +68,17 @@ class Waiting(Protocol):
     def sent(self, count: int) -> None:
         """So many of those handed over have reached Redis."""
         ...
+
+
+class _Question(NamedTuple):
+    """How many listen to channels; the answer is empty where it is not known."""
+
+    channels: Sequence[bytes]
+    answer: asyncio.Future[dict[bytes, int]]
+
+    def settle(self, counts: dict[bytes, int]) -> None:
+        if not self.answer.done():
+            self.answer.set_result(counts)
 
 
 class _Patience:
@@ -139,6 +151,9 @@ class Session:
         self._no_answer = asyncio.Event()
         self._patience = _Patience(self._no_answer)
         self._verbs = verbs
+        self._questions: list[_Question] = []
+        # In a Redis Cluster a server that has given a channel away says that nobody listens to it, not that it moved.
+        self._may_ask = not layout.slot_ends
 
     @property
     def is_settled(self) -> bool:
@@ -157,6 +172,15 @@ class Session:
         self._commands.append((self._verbs.unsubscribe, channel))
         self._asked_to.set()
 
+    async def listeners(self, channels: Sequence[bytes]) -> dict[bytes, int]:
+        """Ask how many listen to each of `channels` now; empty where that cannot be known."""
+        if not self._may_ask:
+            return {}
+        question = _Question(channels, asyncio.get_running_loop().create_future())
+        self._questions.append(question)
+        self._waiting.filled.set()
+        return await question.answer
+
     async def run(self) -> None:
         """Publish, subscribe and hear, until something fails."""
         try:
@@ -169,6 +193,9 @@ class Session:
                 tasks.create_task(self._watch_silence())
         finally:
             self._patience.end()
+            self._may_ask = False
+            for question in self._questions:
+                question.settle({})
             for link in self._links:
                 await link.close()
 
@@ -187,8 +214,23 @@ class Session:
                 for _ in commands:
                     await self._links[index].publishing.read_response(timeout=math.inf)
                     self._patience.go_on()
+            await self._answer_questions()
             self._patience.end()
             self._waiting.sent(len(batch))
+
+    async def _answer_questions(self) -> None:
+        """Ask the one server there is what is to be asked; they stay in the list until they are answered."""
+        publishing = self._links[0].publishing
+        while self._questions:
+            question = self._questions[0]
+            await publishing.send_command(b"PUBSUB", self._verbs.listeners, *question.channels)
+            try:
+                said = await publishing.read_response(timeout=math.inf)
+            except ResponseError:  # this user may not
+                self._may_ask, said = False, []
+            self._patience.go_on()
+            question.settle(dict(zip(said[::2], said[1::2], strict=True)))
+            self._questions.pop(0)
 
     async def _ask(self) -> None:
         """Send what was asked for to where each channel is."""
