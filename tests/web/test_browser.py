@@ -13,7 +13,8 @@ _FOLDER = Path(__file__).parent / "browser"
 _SCRIPTS = sorted(_FOLDER.glob("*.test.mjs"))
 
 
-@pytest.mark.timeout(300)  # a minute on a machine of its own
+@pytest.mark.real_time
+@pytest.mark.timeout(600)  # a minute on a machine of its own
 @pytest.mark.parametrize("script", _SCRIPTS, ids=lambda script: script.stem)
 def test_dashboard_in_a_browser(script: Path) -> None:
     command = ["node", "--test", "--test-reporter=spec", str(script)]

@@ -38,7 +38,7 @@ export class Browser {
 }
 
 /** Ask again and again until it is true; playwright's own waiting needs `eval`, which our pages forbid. */
-export async function until(what, isTrue, withinMs = 10_000) {
+export async function until(what, isTrue, withinMs = 30_000) {
   const deadline = Date.now() + withinMs;
   let last;
   while (Date.now() < deadline) {

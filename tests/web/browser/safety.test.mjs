@@ -56,7 +56,8 @@ test("the policy forbids inline scripts, inline styles and other servers", async
     style.textContent = "body { display: none }";
     document.head.append(script, style);
     fetch("https://example.invalid/").catch(() => {});
-    setTimeout(() => resolve(seen.sort()), 300);
+    const look = () => (seen.length < 3 ? setTimeout(look, 50) : resolve(seen.sort()));
+    setTimeout(look, 300);
   }));
   assert.deepEqual(violated, ["connect-src", "script-src-elem", "style-src-elem"]);
   assert.equal(await page.evaluate(() => window.harmed ?? null), null);

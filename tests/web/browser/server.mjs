@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
 const PYTHON = process.env.PYTHON ?? "python3";
-const READY_MS = 20_000;
+const READY_MS = 60_000;
 const run = promisify(execFile);
 
 async function freePort() {
