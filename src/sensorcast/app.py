@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +27,7 @@ from sensorcast.cluster.relay import Relay
 from sensorcast.cluster.worker import ALONE, Worker
 from sensorcast.errors import ConfigurationError
 from sensorcast.http_errors import HttpAnswer
-from sensorcast.ingest.http import IngestEndpoint
+from sensorcast.ingest.http import Head, IngestEndpoint
 from sensorcast.interop import NAMESPACE, NodeExchange
 from sensorcast.model import Identity
 from sensorcast.pipeline import Pipeline
@@ -246,10 +246,10 @@ class Application:
         finally:
             self._request_ended()
 
-    def take_readings(self, fields: Mapping[bytes, bytes], body: bytes, answer: Callable[[HttpAnswer], None]) -> bool:
+    def take_readings(self, head: Head, body: bytes, answer: Callable[[HttpAnswer], None]) -> bool:
         """Take a request to `INGEST_PATH` the short way; False when it has to be called instead."""
         self._requests_under_way += 1
-        if self._ingest.take(fields, body, partial(self._answer_taken, answer)):
+        if self._ingest.take(head, body, partial(self._answer_taken, answer)):
             return True
         self._request_ended()
         return False

@@ -7,6 +7,8 @@ browser what an answer may do. The invariant: only an error raised on purpose sh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -45,18 +47,20 @@ class HttpAnswer(msgspec.Struct, frozen=True):
     """Status, headers and body, ready for any ASGI server."""
 
     status: int
-    headers: Headers
+    headers: Sequence[tuple[bytes, bytes]]
     body: bytes
 
 
-def json_answer(status: int, body: bytes) -> HttpAnswer:
-    """Give an answer with a JSON body."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        *ANSWER_FIELDS,
-    ]
-    return HttpAnswer(status, headers, body)
+def json_answer(status: int, body: bytes, more: Headers | None = None) -> HttpAnswer:
+    """Give an answer with a JSON body, and `more` headers."""
+    headers = _json_headers(len(body))
+    return HttpAnswer(status, (*headers, *more) if more else headers, body)
+
+
+@lru_cache(maxsize=512)
+def _json_headers(body_bytes: int) -> tuple[tuple[bytes, bytes], ...]:
+    length = (b"content-length", str(body_bytes).encode())
+    return ((b"content-type", b"application/json"), length, *ANSWER_FIELDS)
 
 
 def error_answer(error: BaseException) -> HttpAnswer:
@@ -66,9 +70,9 @@ def error_answer(error: BaseException) -> HttpAnswer:
     fields = {"code": code, "message": shown.message}
     if shown.hint:
         fields["hint"] = shown.hint
-    answer = json_answer(shown.status, _ENCODER.encode({"error": fields}))
+    more: Headers = []
     if shown.retryable:
-        answer.headers.append((b"retry-after", str(max(1, shown.retry_after_s or 1)).encode()))
+        more.append((b"retry-after", str(max(1, shown.retry_after_s or 1)).encode()))
     if shown.status == 401:
-        answer.headers.append((b"www-authenticate", _CHALLENGE))
-    return answer
+        more.append((b"www-authenticate", _CHALLENGE))
+    return json_answer(shown.status, _ENCODER.encode({"error": fields}), more)

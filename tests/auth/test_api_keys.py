@@ -145,6 +145,25 @@ async def test_a_key_ends_at_its_moment() -> None:
         await keys.ring.identify(text)
 
 
+async def test_a_key_once_recognized_is_good_while_it_is_remembered_unchanged_and_lives() -> None:
+    keys = Keys()
+    key, text = new_api_key("acme", "gateway", 1, expires_at_us=3_000_000)
+    keys.stored[key.key_id] = key
+    assert not keys.ring.is_still_good(key)
+    await keys.ring.identify(text)
+    assert keys.ring.is_still_good(key)
+    assert key.key_id in keys.ring.take_uses()
+    keys.now_s = 3.0
+    assert not keys.ring.is_still_good(key)
+    keys.now_s = 2.9
+    keys.ring.forget([key.key_id])
+    assert not keys.ring.is_still_good(key)
+    keys.stored[key.key_id] = msgspec.structs.replace(key, name="renamed")
+    await keys.ring.identify(text)
+    assert not keys.ring.is_still_good(key)
+    assert keys.ring.is_still_good(keys.stored[key.key_id])
+
+
 async def test_two_keys_live_at_once_so_that_one_can_replace_the_other() -> None:
     keys = Keys()
     (old, old_text), (new, new_text) = keys.create(), keys.create()

@@ -19,6 +19,7 @@ from sensorcast.pipeline import Pipeline
 from sensorcast.registry import Registry
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite import SqliteStore
+from sensorcast.transport.short_way import PlainHead
 from tests.readings import T0_S, T0_US
 
 URL = "http://server/api/ingest/readings"
@@ -39,12 +40,14 @@ class ShortWayFirst(httpx.AsyncBaseTransport):
         self.app = app
         self.asgi = httpx.ASGITransport(app=app)
         self.taken = 0
+        self.heads: dict[Any, PlainHead] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         answered: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
         fields = {name.lower(): value for name, value in request.headers.raw}
         plain = request.method == "POST" and len(fields) == len(request.headers.raw)
-        if not plain or not self.app.take(fields, await request.aread(), answered.set_result):
+        head = self.heads.setdefault(tuple(fields.items()), PlainHead(0, fields, 0))
+        if not plain or not self.app.take(head, await request.aread(), answered.set_result):
             return await self.asgi.handle_async_request(request)
         self.taken += 1
         answer = await answered

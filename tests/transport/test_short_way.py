@@ -6,7 +6,7 @@ Every request is sent twice: whole to a connection that has a short way, and byt
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -17,8 +17,9 @@ from uvicorn.server import ServerState
 
 from sensorcast.http_errors import HttpAnswer, json_answer
 from sensorcast.settings import Settings
+from sensorcast.transport import short_way
 from sensorcast.transport.http_guard import GuardedHttpProtocol, guarded_http_class
-from sensorcast.transport.short_way import ShortWay
+from sensorcast.transport.short_way import PlainHead, ShortWay
 
 PATH = "/api/ingest/readings"
 SETTINGS = Settings(header_max_bytes=2_048, header_max_count=16)
@@ -80,11 +81,11 @@ class Door:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    def take(self, fields: Mapping[bytes, bytes], body: bytes, answer: Callable[[HttpAnswer], None]) -> bool:
+    def take(self, head: PlainHead, body: bytes, answer: Callable[[HttpAnswer], None]) -> bool:
         if self.refuse:
             return False
         self.taken += 1
-        self._later(self.delay_turns, lambda: answer(echo(list(fields.items()), body)))
+        self._later(self.delay_turns, lambda: answer(echo(list(head.fields.items()), body)))
         return True
 
     def _later(self, turns: int, call: Callable[[], None]) -> None:
@@ -336,6 +337,45 @@ async def test_an_idle_connection_has_a_time_to_live_and_a_busy_one_has_not() ->
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert connection.protocol.timeout_keep_alive_task is not None
+
+
+async def test_an_idle_connection_ends_when_its_time_is_over_counted_from_the_last_answer() -> None:
+    connection = Connection(Door())
+    connection.protocol.timeout_keep_alive = 600
+    connection.send(PLAIN).send(PLAIN)
+    assert connection.door.taken == 2
+    connection.protocol.timeout_keep_alive_handler()  # the timer of the first answer, too early for the second
+    assert not connection.pipe.closing
+    assert connection.protocol.timeout_keep_alive_task is not None
+    connection.protocol.timeout_keep_alive = 0
+    connection.protocol.timeout_keep_alive_handler()
+    assert connection.pipe.closing
+
+
+async def test_a_connection_with_a_request_under_way_is_not_idle() -> None:
+    connection = Connection(Door(2)).send(PLAIN)
+    for _ in range(4):
+        await asyncio.sleep(0)
+    connection.protocol.timeout_keep_alive = 0
+    connection.send(PLAIN).protocol.timeout_keep_alive_handler()
+    assert (connection.door.taken, connection.pipe.closing) == (2, False)
+
+
+async def test_a_head_that_came_before_is_known_by_its_very_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_way, "_HEADS_MAX", 2)
+    way = ShortWay(PATH, Door().take)
+    first = way.head(PLAIN, SETTINGS)
+    assert first is not None
+    assert way.head(PLAIN, SETTINGS) is first
+    assert way.head(PLAIN + b"x", SETTINGS) is None
+    assert way.head(PLAIN[:-1], SETTINGS) is None
+    for other in (b"X-API-Key: scast_2", b"X-API-Key: scast_3"):
+        found = way.head(request(HOST, other, LENGTH), SETTINGS)
+        assert found is not None
+        assert found.fields[b"x-api-key"] == other[11:]
+    again = way.head(PLAIN, SETTINGS)
+    assert again is not None
+    assert (again is first, again.fields) == (False, first.fields)
 
 
 async def test_nothing_goes_the_short_way_while_the_client_does_not_read() -> None:

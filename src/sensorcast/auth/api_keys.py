@@ -117,6 +117,14 @@ class KeyRing:
         self._used[key_id] = now_us
         return kept
 
+    def is_still_good(self, key: ApiKey) -> bool:
+        """Whether a key once recognized is remembered unchanged and lives; its text need not be proved anew."""
+        now_us = int(self._now_s() * 1_000_000)
+        if self._remembered(key.key_id) is not key or not _is_live(key, now_us):
+            return False
+        self._used[key.key_id] = now_us
+        return True
+
     def forget(self, key_ids: Iterable[str]) -> None:
         """Ask the store anew about these keys: something about them has changed."""
         for key_id in key_ids:

@@ -15,7 +15,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from functools import cache, lru_cache, partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -64,6 +64,15 @@ _log = structlog.get_logger(__name__)
 Answer = Callable[[HttpAnswer], None]
 
 
+class Head(Protocol):
+    """What precedes a body: headers by lower-case name, none repeated, and what became `known` of them here."""
+
+    known: object
+
+    @property
+    def fields(self) -> Mapping[bytes, bytes]: ...
+
+
 class _ClientGone(Exception):
     """The client closed the connection before its body was complete; nobody is left to answer."""
 
@@ -100,26 +109,33 @@ class IngestEndpoint:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    def take(self, fields: Mapping[bytes, bytes], body: bytes, answer: Answer) -> bool:
+    def take(self, head: Head, body: bytes, answer: Answer) -> bool:
         """Take a POST that is here whole, and call `answer` now or later; False: nothing was done, it has to be called.
 
-        `fields` are the headers by lower-case name, none of which was repeated.
+        The key of a head that came before needs no proof again, as long as it is remembered.
         """
-        headers = _Headers(fields)
-        if b"content-encoding" in fields or len(body) > self._settings.ingest_body_max_bytes:
+        if len(body) > self._settings.ingest_body_max_bytes or not slices.is_small(body):
             return False
-        key = None if not slices.is_small(body) else self._keys.recognize(headers.presented_key())
+        key = head.known
+        if not (isinstance(key, ApiKey) and self._keys.is_still_good(key)):
+            key = head.known = None
+            if b"content-encoding" not in head.fields:
+                key = self._keys.recognize(_Headers(head.fields).presented_key())
         if key is None:
             return False
         answered = partial(self._answered, answer)
         try:
-            self._take(key, headers, body, answered)
+            self._take(key, head, body, answered)
         except Exception as exc:
             answered(exc)
         return True
 
-    def _take(self, key: ApiKey, headers: _Headers, body: bytes, answered: Callable[..., None]) -> None:
-        self._admit(key, headers)
+    def _take(self, key: ApiKey, head: Head, body: bytes, answered: Callable[..., None]) -> None:
+        self._admit(key)
+        if head.known is None:
+            _Headers(head.fields).is_gzip()  # raises
+            head.known = key
+        self._pipeline.refuse_when_full()
         organization_id = key.organization_id
         items = self._decoded(body, organization_id, int(self._clock() * 1_000_000))
         self._quotas.take_readings(organization_id, len(items))
@@ -154,7 +170,7 @@ class IngestEndpoint:
             _log.error("ingest_failed", exc_info=outcome)
         answer = error_answer(outcome)
         if isinstance(outcome, MethodNotAllowed):
-            answer.headers.append((b"allow", b"POST"))
+            return HttpAnswer(answer.status, (*answer.headers, (b"allow", b"POST")), answer.body)
         return answer
 
     async def _ingest(self, scope: Scope, receive: Receive) -> Receipt:
@@ -162,22 +178,21 @@ class IngestEndpoint:
             raise MethodNotAllowed("readings are sent with POST")
         headers = _Headers(_fields(scope["headers"]))
         key = await self._keys.identify(headers.api_key(), address=_address(scope))
-        inflate = self._admit(key, headers)
+        self._admit(key)
+        inflate = headers.is_gzip()
+        self._pipeline.refuse_when_full()
         body = await self._read(headers, receive)
         organization_id = key.organization_id
         items = await self._unpack(body, organization_id, inflate)
         self._quotas.take_readings(organization_id, len(items))
         return await self._pipeline.accept(organization_id, items)
 
-    def _admit(self, key: ApiKey, headers: _Headers) -> bool:
-        """Do every check that needs no body; tell whether the body is gzip."""
+    def _admit(self, key: ApiKey) -> None:
+        """Do every check that needs the key alone."""
         if KeyScope.INGEST not in key.scopes:
             raise Forbidden("this key may not send readings", hint="Make one with the scope ingest.")
         self._check_rate(key)
         self._quotas.take_request(key.organization_id)
-        inflate = headers.is_gzip()
-        self._pipeline.refuse_when_full()
-        return inflate
 
     async def _unpack(self, body: bytes, organization_id: str, inflate: bool) -> list[Reading | InvalidReading]:
         """Inflate and decode a body. Only few may be much more than what came over the wire."""

@@ -11,6 +11,7 @@ same bytes.
 from __future__ import annotations
 
 import asyncio
+import math
 from enum import Enum, auto
 from typing import ClassVar, Final, cast
 
@@ -53,6 +54,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._stage = _Stage.HEAD
         self._head_bytes = self._read_bytes = self._body_bytes = 0
+        self._answered_s = -math.inf
         # The first head must come soon after the connection; later ones begin under uvicorn's keep-alive timeout.
         self._timer: asyncio.TimerHandle | None = None
         self._arm(self.settings.header_timeout_s)
@@ -94,17 +96,39 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         before = self.cycle
         if not ((before is None or before.response_complete) and self._is_between_requests()):
             return False
-        request = short_way.request(data, self.settings)
-        if request is None:
+        head = short_way.head(data, self.settings)
+        if head is None:
             return False
         self._disarm()
-        self._unset_keepalive_if_required()
         cycle = ShortCycle(self)
         self.cycle = cast(RequestResponseCycle, cycle)  # before the answer, which may come at once
-        if not short_way.take(request.fields, request.body, cycle.answer):
+        if not short_way.take(head, data[head.size_bytes :], cycle.answer):
             self.cycle = before
             return False
         return True
+
+    def short_answer_written(self) -> None:
+        """Go on to what comes next, as uvicorn does.
+
+        But the timer of an idle connection stays as it is: to stop and start one for each request costs more than to
+        look, when it ends, whether there was one meanwhile.
+        """
+        self._answered_s = self.loop.time()
+        if self.timeout_keep_alive_task is None or self.pipeline:
+            self.on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        is_idle = self.cycle is None or self.cycle.response_complete
+        left_s = self._answered_s + self.timeout_keep_alive - self.loop.time() if is_idle else self.timeout_keep_alive
+        if is_idle and left_s <= 0:
+            super().timeout_keep_alive_handler()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(left_s, self.timeout_keep_alive_handler)
 
     def _is_between_requests(self) -> bool:
         """Whether uvicorn has answered all, and its parser has nothing of a next request yet."""

@@ -9,9 +9,9 @@ that is unusual in any way is not plain.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -27,6 +27,9 @@ _LINES: Final = re.compile(rb"(?:%b)+" % _LINE)
 _FIELD: Final = re.compile(_LINE)
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"[1-9][0-9]{0,8}")
+_HEADS_MAX: Final = 1_024
+"""Heads remembered by their text, 1 MiB: a sender says the same again and again, but for a few lengths. Beyond it the
+oldest is read anew."""
 _UNUSUAL: Final = frozenset(
     b"content-encoding expect http2-settings keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
 )
@@ -36,7 +39,7 @@ _UNUSUAL: Final = frozenset(
 class Take(Protocol):
     """Whoever answers requests that came the short way."""
 
-    def __call__(self, fields: Mapping[bytes, bytes], body: bytes, answer: Callable[[HttpAnswer], None], /) -> bool:
+    def __call__(self, head: PlainHead, body: bytes, answer: Callable[[HttpAnswer], None], /) -> bool:
         """Call `answer` once, now or later, and give True; or give False when the request must go the long way."""
 
 
@@ -45,26 +48,43 @@ class ShortWay:
 
     def __init__(self, path: str, take: Take) -> None:
         self.take = take
+        self._heads: dict[bytes, PlainHead] = {}
         self._opening = f"POST {path} HTTP/1.1\r\n".encode()
 
-    def request(self, data: bytes, settings: Settings) -> PlainRequest | None:
-        """Give the request, if what was read is exactly one, plain, for the path; None otherwise."""
+    def head(self, data: bytes, settings: Settings) -> PlainHead | None:
+        """Give the head, if what was read is exactly one plain request for the path; None otherwise."""
         if not data.startswith(self._opening):
             return None
         end = data.find(_END) + len(_END)
         if not len(_END) <= end <= settings.header_max_bytes:
             return None
-        fields = _plain_fields(data[len(self._opening) : end - 2], settings.header_max_count)
-        if fields is None or not _says_length(fields, len(data) - end):
+        text = data[:end]
+        head = self._heads.get(text) or self._read(text, settings)
+        return head if head is not None and head.body_bytes == len(data) - end else None
+
+    def _read(self, text: bytes, settings: Settings) -> PlainHead | None:
+        fields = _plain_fields(text[len(self._opening) : -2], settings.header_max_count)
+        length = b"" if fields is None else fields.get(b"content-length", b"")
+        if fields is None or _LENGTH.fullmatch(length) is None:
             return None
-        return PlainRequest(fields, data[end:])
+        if len(self._heads) >= _HEADS_MAX:
+            del self._heads[next(iter(self._heads))]
+        head = self._heads[text] = PlainHead(len(text), fields, int(length))
+        return head
 
 
-class PlainRequest(NamedTuple):
-    """A request without anything unusual. No field was repeated; their names are in lower case."""
+class PlainHead:
+    """The head of a plain request."""
 
-    fields: Mapping[bytes, bytes]
-    body: bytes
+    __slots__ = ("body_bytes", "fields", "known", "size_bytes")
+
+    def __init__(self, size_bytes: int, fields: Mapping[bytes, bytes], body_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self.fields = fields
+        """By name in lower case; none was repeated."""
+        self.body_bytes = body_bytes
+        self.known: object = None
+        """What whoever takes requests has found out about this very text."""
 
 
 def _plain_fields(lines: bytes, max_count: int) -> Mapping[bytes, bytes] | None:
@@ -75,11 +95,6 @@ def _plain_fields(lines: bytes, max_count: int) -> Mapping[bytes, bytes] | None:
     if not len(fields) == len(pairs) <= max_count or b"host" not in fields or not _UNUSUAL.isdisjoint(fields):
         return None
     return fields if fields.get(b"connection", b"keep-alive").lower() == b"keep-alive" else None
-
-
-def _says_length(fields: Mapping[bytes, bytes], body_bytes: int) -> bool:
-    length = fields.get(b"content-length", b"")
-    return _LENGTH.fullmatch(length) is not None and int(length) == body_bytes
 
 
 class _Nobody:
@@ -109,16 +124,15 @@ class ShortCycle:
         protocol.transport.write(_written(answer, protocol.server_state.default_headers, keep_alive=self.keep_alive))
         if not self.keep_alive:
             protocol.transport.close()
-        protocol.on_response_complete()
+        protocol.short_answer_written()
 
 
-def _written(answer: HttpAnswer, default_headers: list[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
-    lines = [*map(_line, default_headers), *map(_line, answer.headers)]
-    if not keep_alive:
-        lines.append(b"connection: close\r\n")
-    return b"".join((STATUS_LINE[answer.status], *lines, b"\r\n", answer.body))
+def _written(answer: HttpAnswer, default_headers: Sequence[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
+    last = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
+    defaults, own = _lines(tuple(default_headers)), _lines(tuple(answer.headers))
+    return b"".join((STATUS_LINE[answer.status], defaults, own, last, answer.body))
 
 
 @lru_cache(maxsize=512)  # the same headers again and again, but for lengths
-def _line(pair: tuple[bytes, bytes]) -> bytes:
-    return b"%b: %b\r\n" % pair
+def _lines(pairs: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % pair for pair in pairs])
