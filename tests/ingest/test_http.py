@@ -206,7 +206,7 @@ async def test_a_locked_database_is_unavailable_and_stores_nothing(door: Door) -
 
 
 async def test_a_full_queue_is_unavailable(open_door: OpenDoor) -> None:
-    door = await open_door(queue_max_readings=5, store_busy_timeout_ms=30_000)
+    door = await open_door(queue_max_readings=5, queue_max_wait_s=60, store_busy_timeout_ms=30_000)
     other = apsw.Connection(str(door.path))
     other.execute("BEGIN IMMEDIATE")
     waiting = [asyncio.create_task(door.post(body(item(number)))) for number in range(5)]
