@@ -14,12 +14,12 @@ import pytest
 from sensorcast.errors import InvalidReading, Unavailable
 from sensorcast.metrics import REGISTRY
 from sensorcast.model import Reading, Unit
-from sensorcast.pipeline import Pipeline, Rejected
+from sensorcast.pipeline import Pipeline, Receipt, Rejected
 from sensorcast.registry import Registry
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite import SqliteStore
 from tests.contracts.store import history
-from tests.readings import reading, series
+from tests.readings import T0_US, reading, series
 
 BAD = InvalidReading("out_of_range", "humidity must be ...")
 
@@ -130,6 +130,43 @@ async def test_a_failing_stream_changes_no_answer_and_no_neighbour(pipeline: Pip
     assert (receipt.inserted_count, receipt.rejected) == (3, [])
     assert [each.unit_id for each in sink.streamed] == ["a"]
     assert REGISTRY.get_sample_value("sensorcast_stream_errors_total") == failures + 1
+
+
+async def test_what_shared_a_turn_is_streamed_together_by_time_and_before_anybody_is_answered(
+    pipeline: Pipeline, registry: Registry, sink: Sink
+) -> None:
+    for organization_id in ("acme", "globex"):
+        await registry.prepare(organization_id, [reading("u1", org=organization_id)])
+    streamed_by_then: list[int] = []
+
+    def answer(_: object) -> None:
+        streamed_by_then.append(len(sink.streamed))
+
+    taken = [
+        pipeline.accept_known(org, [reading("u1", at_us, org=org)], answer)
+        for org, at_us in (("acme", 5), ("globex", 1), ("acme", 2))
+    ]
+    await pipeline.drain()
+    assert taken == [True] * 3
+    assert [(each.organization_id, each.recorded_at_us) for each in sink.streamed] == [
+        ("acme", T0_US + 2),
+        ("acme", T0_US + 5),
+        ("globex", T0_US + 1),
+    ]
+    assert streamed_by_then == [3] * 3
+
+
+async def test_an_answer_that_fails_keeps_nobody_elses_back(pipeline: Pipeline, registry: Registry) -> None:
+    await registry.prepare("acme", series(1))
+    answered: list[object] = []
+
+    def fail(_: object) -> None:
+        raise RuntimeError("nobody there")
+
+    assert pipeline.accept_known("acme", [reading("u1", 1)], fail)
+    assert pipeline.accept_known("acme", [reading("u1", 2)], answered.append)
+    await pipeline.drain()
+    assert [type(each) for each in answered] == [Receipt]
 
 
 async def test_a_failing_registration_changes_no_answer(

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -67,6 +67,17 @@ Answer = Callable[[Receipt | BaseException], None]
 """What is to be done with the receipt, or with the error that stands in its place."""
 
 
+class _Finished(NamedTuple):
+    """A request that the store has answered: verdicts on its readings, or an error."""
+
+    organization_id: str
+    items: Items
+    readings: Sequence[Reading]
+    verdicts: Sequence[Verdict]
+    error: BaseException | None
+    answer: Answer | None
+
+
 class Pipeline:
     """Takes readings of authenticated callers. Needs an open store and a started registry."""
 
@@ -80,6 +91,8 @@ class Pipeline:
         self._waiting_readings = 0
         self._in_flight: dict[asyncio.Future[list[Verdict]], float] = {}
         """What the store has not answered, and since when on the loop's clock; the first has waited longest."""
+        self._finished: list[_Finished] = []
+        """What the store has just answered, in this turn of the loop."""
 
     def refuse_when_full(self) -> None:
         """Raise `Unavailable` when so much waits for the store that reading a further request would be in vain.
@@ -142,6 +155,8 @@ class Pipeline:
         """Wait until everything accepted is stored and streamed; for a graceful stop."""
         while self._in_flight:
             await asyncio.wait(self._in_flight)
+        if self._finished:
+            self._follow_up()
 
     def _appended(
         self,
@@ -154,22 +169,29 @@ class Pipeline:
         del self._in_flight[appending]
         self._waiting_readings -= len(readings)
         error = asyncio.CancelledError() if appending.cancelled() else appending.exception()
-        if error is None:
-            verdicts = appending.result()
-            self._follow_up(organization_id, readings, verdicts)
-            _count(verdicts, len(items) - len(readings))
-        if answer is not None:
-            answer(_receipt(items, verdicts) if error is None else error)
+        verdicts = appending.result() if error is None else ()
+        self._finished.append(_Finished(organization_id, items, readings, verdicts, error, answer))
+        if len(self._finished) == 1:
+            # Behind all that shared a commit, and before any of their callers goes on: what comes after is done once
+            # for all of them, which for small requests is most of it.
+            appending.get_loop().call_soon(self._follow_up)
 
-    def _follow_up(self, organization_id: str, readings: Sequence[Reading], verdicts: Sequence[Verdict]) -> None:
-        stored = readings
-        if verdicts.count(Verdict.STORED) < len(verdicts):
-            stored = [reading for reading, verdict in zip(readings, verdicts, strict=True) if verdict is Verdict.STORED]
-        self._stream(organization_id, stored)
-        try:
-            self._registry.registered(organization_id, stored)
-        except Exception:  # what is stored is answered, whatever goes wrong after it
-            _log.exception("registration_fault", organization=organization_id)
+    def _follow_up(self) -> None:
+        """Stream, register, count and answer what was stored in this turn of the loop."""
+        finished, self._finished = self._finished, []
+        stored: dict[str, list[Reading]] = {}
+        for each in finished:
+            if each.verdicts:
+                stored.setdefault(each.organization_id, []).extend(_stored(each.readings, each.verdicts))
+        for organization_id, readings in stored.items():
+            self._stream(organization_id, readings)
+            try:
+                self._registry.registered(organization_id, readings)
+            except Exception:  # what is stored is answered, whatever goes wrong after it
+                _log.exception("registration_fault", organization=organization_id)
+        _count(finished)
+        for each in finished:
+            _answer(each)
 
     def _stream(self, organization_id: str, stored: Sequence[Reading]) -> None:
         """Hand readings to the sink; a failure there is ours to see and nobody else's to feel."""
@@ -218,12 +240,32 @@ _CONFLICT = InvalidReading(
 )
 
 
-def _count(verdicts: Sequence[Verdict], rejected: int) -> None:
-    stored, duplicate = verdicts.count(Verdict.STORED), verdicts.count(Verdict.DUPLICATE)
-    if stored:
-        _STORED.inc(stored)
-    if stored < len(verdicts):
-        _DUPLICATE.inc(duplicate)
-        _CONFLICTING.inc(len(verdicts) - stored - duplicate)
-    if rejected:
-        _REJECTED.inc(rejected)
+def _stored(readings: Sequence[Reading], verdicts: Sequence[Verdict]) -> Sequence[Reading]:
+    if verdicts.count(Verdict.STORED) == len(verdicts):
+        return readings
+    return [reading for reading, verdict in zip(readings, verdicts, strict=True) if verdict is Verdict.STORED]
+
+
+def _count(finished: Sequence[_Finished]) -> None:
+    """Count what became of each item of the requests that did not fail as a whole."""
+    good = [each for each in finished if each.error is None]
+    items, judged = sum([len(each.items) for each in good]), sum([len(each.verdicts) for each in good])
+    stored = sum([each.verdicts.count(Verdict.STORED) for each in good])
+    duplicate = sum([each.verdicts.count(Verdict.DUPLICATE) for each in good]) if stored < judged else 0
+    for counter, count in (
+        (_STORED, stored),
+        (_DUPLICATE, duplicate),
+        (_CONFLICTING, judged - stored - duplicate),
+        (_REJECTED, items - judged),
+    ):
+        if count:
+            counter.inc(count)
+
+
+def _answer(finished: _Finished) -> None:
+    if finished.answer is None:
+        return
+    try:
+        finished.answer(finished.error or _receipt(finished.items, finished.verdicts))
+    except Exception:  # of one caller; the others wait for theirs
+        _log.exception("answer_fault", organization=finished.organization_id)

@@ -93,12 +93,12 @@ class Quotas:
         return msgspec.structs.replace(used, subscriptions=self._subscriptions.get(organization_id, 0))
 
     def _used(self, organization_id: str) -> Usage:
-        used = self._usage.pop(organization_id, None)
-        if used is None:
-            used = Usage()
-            if len(self._usage) >= BUCKETS_MAX:
+        used = self._usage.get(organization_id)
+        if used is None or len(self._usage) > BUCKETS_MAX // 2:
+            self._usage.pop(organization_id, None)
+            used = self._usage[organization_id] = used or Usage()  # the first is the longest silent
+            if len(self._usage) > BUCKETS_MAX:
                 del self._usage[next(iter(self._usage))]
-        self._usage[organization_id] = used  # the first is the longest silent
         return used
 
     def _refuse_after(self, organization_id: str, wait_s: float, what: str, setting: str) -> None:

@@ -25,9 +25,10 @@ class TokenBucket:
 
     def take(self, now_s: float, tokens: float = 1.0) -> float:
         """Take tokens and give 0.0; when there are too few take none and give the seconds until there are enough."""
-        if self._refilled(now_s) < tokens:
-            return (tokens - self._tokens) / self._rate_per_s
-        self._tokens -= tokens
+        left = self._refilled(now_s) - tokens
+        if left < 0:
+            return -left / self._rate_per_s
+        self._tokens = left
         return 0.0
 
     def spend(self, now_s: float, tokens: float) -> None:
@@ -58,10 +59,14 @@ class TokenBuckets:
 
     def take(self, caller: str, now_s: float, tokens: float = 1.0) -> float:
         """Take tokens of a caller's bucket; give 0.0, or the seconds to wait."""
-        bucket = self._buckets.pop(caller, None) or TokenBucket(self._rate_per_s, self._burst, now_s)
-        self._buckets[caller] = bucket  # a dict keeps the order of insertion: the first is the longest silent
-        if len(self._buckets) > self._buckets_max:
-            del self._buckets[next(iter(self._buckets))]
+        buckets = self._buckets
+        bucket = buckets.get(caller)
+        # A dict keeps the order of insertion: the first is the longest silent, but for while there is much room.
+        if bucket is None or len(buckets) > self._buckets_max // 2:
+            buckets.pop(caller, None)
+            bucket = buckets[caller] = bucket or TokenBucket(self._rate_per_s, self._burst, now_s)
+            if len(buckets) > self._buckets_max:
+                del buckets[next(iter(buckets))]
         return bucket.take(now_s, tokens)
 
     def wait_s(self, caller: str, now_s: float, tokens: float = 1.0) -> float:

@@ -40,7 +40,7 @@ async def test_one_request_larger_than_the_bounds_is_taken_when_nothing_waits() 
     queue.put(large)
     with pytest.raises(Unavailable):
         queue.put(await job(1))
-    queue.free(large)
+    queue.free([large])
     queue.put(await job(1))
 
 
@@ -50,7 +50,7 @@ async def test_places_are_free_again_after_the_work() -> None:
         both = await job(2)
         queue.put(both)
         assert REGISTRY.get_sample_value("sensorcast_ingest_queue_readings") == 2
-        queue.free(both)
+        queue.free([both])
     assert REGISTRY.get_sample_value("sensorcast_ingest_queue_readings") == 0
 
 

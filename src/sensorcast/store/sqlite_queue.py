@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import apsw
@@ -23,16 +23,13 @@ _END: Final = None
 class Append:
     """Readings to be stored, and who waits for the verdicts."""
 
-    __slots__ = ("bytes", "future", "readings")
+    __slots__ = ("bytes", "future", "readings", "weight")
 
     def __init__(self, readings: Sequence[Reading], future: asyncio.Future[list[Verdict]]) -> None:
         self.readings = readings
         self.future = future
+        self.weight = len(readings)
         self.bytes = memory_bytes(readings)
-
-    @property
-    def weight(self) -> int:
-        return len(self.readings)
 
 
 class Change:
@@ -73,9 +70,10 @@ class WriteQueue:
         for job in gathered:
             self._jobs.put(job)
 
-    def free(self, job: Job) -> None:
-        """Give back the place of work that is done."""
-        self._bounds.free(job.weight, job.bytes)
+    def free(self, jobs: Iterable[Job]) -> None:
+        """Give back the places of work that is done."""
+        sizes = [(job.weight, job.bytes) for job in jobs]
+        self._bounds.free(sum([weight for weight, _ in sizes]), sum([size_bytes for _, size_bytes in sizes]))
 
     def end(self) -> None:
         """Say that nothing will follow."""

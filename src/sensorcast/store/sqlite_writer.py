@@ -95,8 +95,8 @@ class SqliteWriter:
 
     def _deliver(self, outcomes: Sequence[Outcome]) -> None:
         """Answer everybody who still waits, and free their places in the queue."""
+        self._queue.free([job for job, _ in outcomes])
         for job, result in outcomes:
-            self._queue.free(job)
             if job.future.done():  # the caller was cancelled meanwhile; its work is done all the same
                 continue
             if isinstance(result, BaseException):
@@ -139,6 +139,8 @@ class SqliteWriter:
         if not isinstance(result, BaseException):
             STORE_COMMIT_SECONDS.observe(time.perf_counter() - started_s)
             STORE_COMMIT_READINGS.observe(len(readings))
+            if result.count(Verdict.STORED) == len(result):
+                return [(job, [Verdict.STORED] * job.weight) for job in appends]
             verdicts = iter(result)
             return [(job, [next(verdicts) for _ in job.readings]) for job in appends]
         if len(appends) == 1 or isinstance(result, Unavailable):
