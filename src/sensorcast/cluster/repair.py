@@ -43,7 +43,7 @@ class Sink(Protocol):
         """Take a reading into the next flush, and as the latest one when it is; `source` is the node it came from."""
         ...
 
-    def add_readings(self, organization_id: str, readings: Iterable[Reading]) -> None:
+    def add_readings(self, organization_id: str, readings: Sequence[Reading]) -> None:
         """As `add_reading`, for several that this node took in."""
         ...
 

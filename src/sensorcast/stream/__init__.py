@@ -10,7 +10,8 @@ latest reading back, and never delays what is on time: it waits in a buffer of i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ from sensorcast.stream.latest import LatestReadings
 from sensorcast.stream.rates import RatedReadings
 from sensorcast.stream.sharing import SharedUnits
 
+_organization_id: Final = attrgetter("organization_id")
 DEFAULT_CACHE_UNITS: Final = 200_000
 DEFAULT_BUFFER_READINGS: Final = 100_000
 DEFAULT_LATE_PER_FLUSH: Final = 2_000
@@ -64,14 +66,14 @@ class SensorStream:
         """
         self.add_readings(organization_id, (reading,), source)
 
-    def add_readings(self, organization_id: str, readings: Iterable[Reading], source: str | None = None) -> None:
-        """As `add_reading`, for several, the oldest first; it ends at the first that raises."""
-        offer, add = self._latest.offer, self._buffer.add
+    def add_readings(self, organization_id: str, readings: Sequence[Reading], source: str | None = None) -> None:
+        """As `add_reading`, for several, the oldest first."""
+        if not {organization_id}.issuperset(map(_organization_id, readings)):
+            raise ValueError("the reading belongs to another organization")
+        add = self._buffer.add
         notes_sources = bool(self._shared.units) or source is not None
-        for reading in readings:
-            if reading.organization_id != organization_id:
-                raise ValueError("the reading belongs to another organization")
-            before = offer(reading)
+        newest_before = self._latest.offer_all(organization_id, readings)
+        for reading, before in zip(readings, newest_before, strict=True):
             is_newest = before is None or reading.recorded_at_us >= before.recorded_at_us
             if is_newest:
                 add(reading, before)

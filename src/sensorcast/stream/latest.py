@@ -13,6 +13,7 @@ anew with its next reading; its history is in the store.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from sensorcast.metrics import LATEST_EVICTED
 from sensorcast.model import Reading
@@ -31,20 +32,31 @@ class LatestReadings:
 
         Its unit counts as used either way.
         """
-        organization_id, unit_id = reading.organization_id, reading.unit_id
-        units = self._organizations.get(organization_id)
-        if units is None:
-            units = self._organizations[organization_id] = {}
-        kept = units.get(unit_id)
-        if kept is None or _is_newer(reading, kept):
-            units[unit_id] = reading
-        if kept is not None:
-            self._by_use.move_to_end((organization_id, unit_id))
-        else:
-            self._by_use[organization_id, unit_id] = None
-            if len(self._by_use) > self._max_units:
-                self._evict()
-        return kept
+        return self.offer_all(reading.organization_id, (reading,))[0]
+
+    def offer_all(self, organization_id: str, readings: Sequence[Reading]) -> list[Reading | None]:
+        """As `offer`, for readings of one organization, one after the other."""
+        if not readings:
+            return []
+        units = self._organizations.setdefault(organization_id, {})
+        kept_before: list[Reading | None] = []
+        for reading in readings:
+            unit_id = reading.unit_id
+            kept = units.get(unit_id)
+            kept_before.append(kept)
+            if kept is None:
+                units[unit_id] = reading
+                self._add(organization_id, unit_id)
+            else:
+                self._by_use.move_to_end((organization_id, unit_id))
+                if _is_newer(reading, kept):
+                    units[unit_id] = reading
+        return kept_before
+
+    def _add(self, organization_id: str, unit_id: str) -> None:
+        self._by_use[organization_id, unit_id] = None
+        if len(self._by_use) > self._max_units:
+            self._evict()
 
     def get(self, organization_id: str, unit_id: str) -> Reading | None:
         """The newest reading of a unit, None when there is none."""
