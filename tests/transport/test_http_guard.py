@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
 
 from sensorcast.settings import Settings
 from sensorcast.transport import http_guard
-from sensorcast.transport.http_guard import guarded_http_class
+from sensorcast.transport.http_guard import GuardedHttpProtocol, guarded_http_class
 from tests.conformance.wire import Wire
 from tests.support.uvicorn import running
 from tests.transport.fakes import Server
@@ -242,3 +243,107 @@ async def test_a_long_body_is_no_head(port: int) -> None:
     async with connection(port) as wire:
         await wire.send(b"POST / HTTP/1.1\r\nContent-Length: 500000\r\n\r\n" + b"x" * 500_000)
         assert await wire.take_through(b"500000 bytes\n")
+
+
+LARGE_BYTES = 2 * 1024 * 1024
+
+
+async def answer_at_length(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with more than any socket takes."""
+    headers = [(b"content-length", b"%d" % LARGE_BYTES)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": bytes(LARGE_BYTES)})
+
+
+class Followed(GuardedHttpProtocol):
+    """The guard, with its connections kept and with send buffers that do not grow. Bind it with `followed`."""
+
+    guards: ClassVar[list[Followed]]
+    is_lost = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        self.guards.append(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
+        super().connection_lost(exc)
+
+
+def followed(**settings: Any) -> type[Followed]:
+    return type("Bound", (Followed,), {"settings": Settings(**settings), "guards": []})
+
+
+async def answer_until_a_little_is_unsent(scope: Any, receive: Any, send: Any) -> None:
+    """End the answer when the socket takes no more, with less unsent than stops a writer."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    transport = send.__self__.transport
+    while not transport.get_write_buffer_size():
+        await send({"type": "http.response.body", "body": bytes(1_024), "more_body": True})
+        await asyncio.sleep(0.01)
+    await send({"type": "http.response.body", "body": b""})
+
+
+@contextmanager
+def silent_peer(port: int, request: bytes) -> Iterator[socket.socket]:
+    """Somebody who asks and reads nothing."""
+    with socket.socket() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        peer.connect(("127.0.0.1", port))
+        peer.sendall(request)
+        yield peer
+
+
+async def until(probe: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not probe():
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("app", "ending"),
+    [
+        (answer_at_length, b"\r\n"),
+        (answer_until_a_little_is_unsent, b"\r\n"),
+        (answer_until_a_little_is_unsent, b"Connection: close\r\n\r\n"),
+    ],
+    ids=["large", "little, kept alive", "little, last"],
+)
+async def test_a_peer_that_never_reads_its_answer_is_cut(app: Any, ending: bytes) -> None:
+    guard = followed(outbound_stall_s=0.3)
+    async with running(app, http=guard, timeout_keep_alive=1) as port:
+        with silent_peer(port, GET + ending):
+            await until(lambda: any(each.is_lost for each in guard.guards))
+
+
+async def test_a_peer_that_reads_nothing_before_what_is_no_request_is_cut() -> None:
+    guard = followed(outbound_stall_s=0.3)
+    async with running(answer_until_a_little_is_unsent, http=guard, timeout_keep_alive=300) as port:
+        with silent_peer(port, GET + b"\r\n") as peer:
+            await until(lambda: any(each.timeout_keep_alive_task for each in guard.guards))
+            peer.sendall(b"no request\r\n\r\n")
+            await until(lambda: guard.guards[0].is_lost)
+
+
+async def test_a_peer_that_reads_its_answer_slowly_gets_all_of_it() -> None:
+    guard = followed(outbound_stall_s=2)
+    async with running(answer_at_length, http=guard, timeout_keep_alive=1) as port:
+        loop, until_s = asyncio.get_running_loop(), time.monotonic() + 5
+        with silent_peer(port, GET + b"Connection: close\r\n\r\n") as peer:
+            peer.setblocking(False)
+            count = 0
+            while got := await loop.sock_recv(peer, 16_384 if time.monotonic() < until_s else LARGE_BYTES):
+                count += len(got)
+                await asyncio.sleep(0.1 if time.monotonic() < until_s else 0)
+        assert count > LARGE_BYTES
+
+
+async def test_a_peer_that_has_read_its_answer_is_watched_no_longer() -> None:
+    guard = followed(outbound_stall_s=2)
+    async with running(answer_at_length, http=guard, timeout_keep_alive=30) as port, connection(port) as wire:
+        await wire.send(GET + b"\r\n")
+        await wire.take_through(b"\r\n\r\n")
+        await wire.take(LARGE_BYTES)
+        await until(lambda: guard.guards[0]._reader_timer is None)
+        assert not wire.ended

@@ -3,7 +3,8 @@
 Owns the limits on request heads (`header_max_bytes`, `header_max_count`, `header_timeout_s`) and the time of bodies
 (`body_timeout_s`) on top of uvicorn's HTTP protocol, which has none of its own. The invariant: a peer that drips,
 floods or never finishes a head or a body holds one socket for its timeout at most, and bytes of one head at most
-`header_max_bytes` plus one read. A request that arrives whole, as almost all do, costs no timer.
+`header_max_bytes` plus one read; and one that takes nothing of its answer for `outbound_stall_s` holds none. A request
+that arrives whole and whose answer the socket takes, as almost all do, costs no timer.
 A plain one that is alone on its connection may take the `short_way`, without uvicorn; in any doubt uvicorn gets the
 same bytes.
 """
@@ -58,6 +59,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         # The first head must come soon after the connection; later ones begin under uvicorn's keep-alive timeout.
         self._timer: asyncio.TimerHandle | None = None
         self._arm(self.settings.header_timeout_s)
+        self._reader_timer: asyncio.TimerHandle | None = None
 
     def _arm(self, timeout_s: float) -> None:
         if self._timer is None:
@@ -117,6 +119,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is None or self.pipeline:
             self.on_response_complete()
             return
+        self._watch_last_bytes()
         self.server_state.total_requests += 1
         if not self.transport.is_closing():
             self.flow.resume_reading()
@@ -127,6 +130,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         left_s = self._answered_s + self.timeout_keep_alive - self.loop.time() if is_idle else self.timeout_keep_alive
         if is_idle and left_s <= 0:
             super().timeout_keep_alive_handler()
+            self._watch_last_bytes()
         else:
             self.timeout_keep_alive_task = self.loop.call_later(left_s, self.timeout_keep_alive_handler)
 
@@ -175,6 +179,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._watch_last_bytes()
         # Not when the body under way is that of the next request already.
         if self._stage is _Stage.BODY and self.cycle.response_complete:
             self._disarm()
@@ -187,6 +192,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
+        self._let_reader_be()  # whoever gets the socket has a watch of its own
         if self.handover is not None:
             head = self._upgrade_head()
             destination = self.handover.destination(head)
@@ -226,9 +232,46 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         lines = [b"%b: %b\r\n" % field for field in fields]
         self.transport.write(b"".join((STATUS_LINE[status], *lines, ANSWER_LINES, b"\r\n", reason.encode("ascii"))))
         self.transport.close()
+        self._watch_last_bytes()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
+
+    def _watch_last_bytes(self) -> None:
+        """Watch the reader of a closing connection: without an end to it, it would stay open for the unsent bytes."""
+        if self.transport.is_closing():
+            self._watch_reader()
+
+    def _watch_reader(self) -> None:
+        """Cut the connection when the peer has taken nothing for `outbound_stall_s` of what is unsent from now on.
+
+        Nothing more is written meanwhile: either the connection is closing, or writing is paused until the peer reads.
+        """
+        self._let_reader_be()
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if unsent_bytes:
+            self._reader_timer = self.loop.call_later(
+                self.settings.outbound_stall_s, self._look_at_reader, unsent_bytes
+            )
+
+    def _look_at_reader(self, unsent_before_bytes: int) -> None:
+        self._reader_timer = None
+        if not (self.flow.write_paused or self.transport.is_closing()):
+            return
+        if self.transport.get_write_buffer_size() >= unsent_before_bytes:
+            self.transport.abort()
+        else:
+            self._watch_reader()
+
+    def _let_reader_be(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._let_reader_be()
         if self.network is not None:
             self.network.left_http()
         super().connection_lost(exc)
