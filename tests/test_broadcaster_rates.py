@@ -48,6 +48,13 @@ async def test_who_chose_the_latest_gets_one_reading_a_batch() -> None:
     assert latest.ids == ["a/u1/5", "a/u1/7"]
 
 
+async def test_late_readings_are_not_the_latest() -> None:
+    hub = Hub()
+    latest = follow(hub, Room.organization(reading()), LATEST)
+    await flushed(service_of(hub), [reading("u1", 5)], [reading("u1", 2)])
+    assert latest.ids == ["a/u1/5"]
+
+
 async def test_a_rate_may_be_of_one_unit_and_equal_choices_share_the_bytes() -> None:
     hub = Hub()
     room = Room.unit(reading(), "u1")

@@ -83,6 +83,15 @@ def test_when_full_it_never_holds_more_than_its_limit_and_counts_what_it_skips(
     assert not readings or readings[-1].id in kept
 
 
+def test_when_full_a_newer_reading_takes_the_place_of_its_units_reading_and_of_nobody_elses() -> None:
+    buffer = ReadingBuffer(4)
+    for unit in range(4):
+        buffer.replace(reading(f"u{unit}"))
+    buffer.replace(reading("u1", 5))
+    buffer.replace(reading("u2", 6))
+    assert {each.id for each in flat(buffer.drain())} == {"a/u0/0", "a/u1/5", "a/u2/6", "a/u3/0"}
+
+
 def test_a_flood_costs_only_the_organization_that_sends_it() -> None:
     buffer = ReadingBuffer(100)
     for at in range(10):

@@ -122,12 +122,17 @@ class ReadingBuffer:
 
     def replace(self, reading: Reading) -> None:
         """Keep only the newest of the readings of its unit: `reading`, or the one that is here."""
-        if self._count >= self._max_readings:
+        if self._count >= self._max_readings and not self._has(reading):
             self._free_half()
         organization = self._organization(reading.organization_id)
         count_before = organization.count
         organization.replace(reading)
         self._count += organization.count - count_before
+
+    def _has(self, reading: Reading) -> bool:
+        """Whether readings of its unit are here."""
+        organization = self._organizations.get(reading.organization_id)
+        return organization is not None and reading.unit_id in organization.units
 
     def _organization(self, organization_id: str) -> OrganizationReadings:
         organization = self._organizations.get(organization_id)

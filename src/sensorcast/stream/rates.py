@@ -83,7 +83,9 @@ class RatedReadings:
     def add(self, rate: Rate, readings: Iterable[Reading]) -> None:
         """Let the readings of one flush and one unit wait for the next batch of `rate`."""
         if rate.mode is Mode.LATEST:
-            self._buffers[rate].replace(max(readings, key=lambda each: each.recorded_at_us))
+            on_time = [each for each in readings if not each.late]  # a late one is older than a batch before
+            if on_time:
+                self._buffers[rate].replace(max(on_time, key=lambda each: each.recorded_at_us))
         else:
             for reading in readings:
                 self._buffers[rate].add(reading)
