@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 
 import msgspec
@@ -21,6 +22,9 @@ class Keys:
         self.asked: list[str] = []
         self.now_s = 0.0
         self.down = False
+        self.answered = asyncio.Event()
+        """Cleared, the store has looked but does not answer yet."""
+        self.answered.set()
         attempts = Attempts(Settings(bad_credentials_burst=20), lambda: self.now_s)
         self.ring = KeyRing(self.find, 5.0, lambda: self.now_s, attempts=attempts)
 
@@ -28,7 +32,9 @@ class Keys:
         self.asked.append(key_id)
         if self.down:
             raise Unavailable("down")
-        return self.stored.get(key_id)
+        found = self.stored.get(key_id)
+        await self.answered.wait()
+        return found
 
     def create(self, organization_id: str = "acme") -> tuple[ApiKey, str]:
         key, text = new_api_key(organization_id, "gateway", 1)
@@ -185,6 +191,25 @@ async def test_a_forgotten_organization_is_looked_up_anew() -> None:
     for text in texts:
         await keys.ring.identify(text)
     assert len(keys.asked) == 3
+
+
+async def test_a_key_revoked_while_it_was_looked_up_is_not_remembered_as_live() -> None:
+    keys = Keys()
+    key, text = keys.create()
+    for forget in (lambda: keys.ring.forget([key.key_id]), lambda: keys.ring.forget_organization("acme")):
+        keys.answered.clear()
+        asking = asyncio.create_task(keys.ring.identify(text))
+        while not keys.asked:
+            await asyncio.sleep(0)
+        keys.revoke(key)
+        forget()
+        keys.answered.set()
+        await asyncio.gather(asking, return_exceptions=True)
+        with pytest.raises(Unauthenticated):
+            await keys.ring.identify(text)
+        keys.stored[key.key_id] = key
+        keys.ring.forget([key.key_id])
+        keys.asked.clear()
 
 
 async def test_unknown_keys_of_one_address_reach_the_store_only_so_often() -> None:

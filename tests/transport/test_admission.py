@@ -113,16 +113,29 @@ async def test_who_is_no_member_any_more_leaves_at_once(world: World) -> None:
     socket = peer.socket()
     ask_refresh(peer, {"token": token("globex")})
     assert socket.rooms == frozenset()
-    assert answer_of(peer)["error"]["code"] == "forbidden"
+    answer, end = peer.received
+    assert json.loads(answer.removeprefix("31"))[0]["error"]["code"] == "forbidden"
+    assert end == "1"
+    assert peer.connection.closed
+
+
+async def test_nothing_is_served_any_more_to_who_is_no_member_though_it_came_in_the_same_read(world: World) -> None:
+    peer = world.connect(token(["acme", "globex"]), organizationId="acme")
+    ask_refresh(peer, {"token": token("globex")})
+    peer.send('22["get:latest",{"unitId":"u1"}]', '23["ping"]')
     await asyncio.sleep(0)
-    assert peer.received == ["1"]
+    assert [text[:2] for text in peer.received if text.startswith("3")] == ["31"]
+
+
+async def test_who_asks_for_no_answer_and_is_no_member_any_more_goes_too(world: World) -> None:
+    peer = world.connect(token(["acme", "globex"]), organizationId="acme")
+    peer.send("2" + json.dumps(["auth:refresh", {"token": token("globex")}]))
     assert peer.connection.closed
 
 
 async def test_the_end_of_membership_touches_nobody_else(world: World) -> None:
     peers = [world.connect(token(["acme", "globex"]), organizationId="acme") for _ in range(2)]
     ask_refresh(peers[0], {"token": token("globex")})
-    await asyncio.sleep(0)
     assert [peer.connection.closed for peer in peers] == [True, False]
     assert world.gateway.admission.connections == {"acme": 1}
 

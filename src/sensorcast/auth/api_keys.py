@@ -79,6 +79,8 @@ class KeyRing:
         self._now_s = now_s or clock_s
         self._cache: dict[str, tuple[float, ApiKey | None]] = {}
         self._used: dict[str, int] = {}
+        self._forgotten = 0
+        """How often something was to be forgotten: what the store said before that may be about to arrive."""
 
     async def identify(self, text: str, *, address: str = "") -> ApiKey:
         """Give the live key with this text, presented from `address`.
@@ -127,6 +129,7 @@ class KeyRing:
 
     def forget(self, key_ids: Iterable[str]) -> None:
         """Ask the store anew about these keys: something about them has changed."""
+        self._forgotten += 1
         for key_id in key_ids:
             self._cache.pop(key_id, None)
 
@@ -148,7 +151,10 @@ class KeyRing:
         kept = self._cache.get(key_id)
         if kept is not None and now_s < kept[0]:
             return kept[1]
+        forgotten = self._forgotten
         key = await self._find(key_id)
+        if self._forgotten != forgotten:
+            return key
         self._cache.pop(key_id, None)
         self._cache[key_id] = (now_s + self._cache_s, key)
         if len(self._cache) > _CACHED_KEYS_MAX:

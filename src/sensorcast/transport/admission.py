@@ -7,7 +7,6 @@ anything else is sent.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol
@@ -19,7 +18,7 @@ from sensorcast.model import Identity, is_valid_id
 from sensorcast.settings import Settings
 from sensorcast.transport.membership import Deadlines, Membership
 from sensorcast.transport.namespace import ConnectRefused, Namespace
-from sensorcast.transport.socket import Socket
+from sensorcast.transport.socket import LastAnswer, Socket
 from sensorcast.transport.wheel import TimerWheel
 
 
@@ -132,7 +131,7 @@ class Admission:
         except SensorcastError as exc:
             return self._not_renewed(socket, exc)
 
-    async def _refresh_later(self, socket: Socket, credential: str) -> dict[str, Any]:
+    async def _refresh_later(self, socket: Socket, credential: str) -> dict[str, Any] | LastAnswer:
         try:
             return self._renew(socket, await self._prove(socket, credential, socket.data.identity.organization_id))
         except SensorcastError as exc:
@@ -146,12 +145,13 @@ class Admission:
         self._deadlines.arrange(membership)
         return {"ok": True, "exp": identity.expires_at_s}
 
-    def _not_renewed(self, socket: Socket, error: SensorcastError) -> dict[str, Any]:
-        """Answer why not. Who is no member any more leaves its rooms now, and goes right after the answer."""
-        if isinstance(error, OtherOrganization):
-            self._namespace.hub.drop(socket)
-            asyncio.get_running_loop().call_soon(lambda: socket.disconnect(close=True))
-        return {"ok": False, "error": {"code": error.code, "message": error.message}}
+    def _not_renewed(self, socket: Socket, error: SensorcastError) -> dict[str, Any] | LastAnswer:
+        """Answer why not. Who is no member any more leaves its rooms now, and goes with the answer."""
+        answer = {"ok": False, "error": {"code": error.code, "message": error.message}}
+        if not isinstance(error, OtherOrganization):
+            return answer
+        self._namespace.hub.drop(socket)
+        return LastAnswer(answer)
 
     # Revocation
 

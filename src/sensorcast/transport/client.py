@@ -17,7 +17,7 @@ from sensorcast.metrics import CLIENT_EVENTS_REFUSED
 from sensorcast.transport.connection import Connection
 from sensorcast.transport.endpoint import Handshake
 from sensorcast.transport.namespace import ConnectRefused, Namespace
-from sensorcast.transport.socket import Socket
+from sensorcast.transport.socket import LastAnswer, Socket
 from sensorcast.wire.socket_session import SocketSession
 from sensorcast.wire.socketio import (
     SocketPacket,
@@ -204,6 +204,10 @@ class Client:
             self._running -= 1
 
     def _answer(self, socket: Socket, ack_id: int | None, result: Any) -> None:
+        if isinstance(result, LastAnswer):
+            self._answer(socket, ack_id, result.value)
+            socket.disconnect(close=True)
+            return
         if ack_id is None or not socket.connected:
             return
         args = result if isinstance(result, tuple) else (result,)

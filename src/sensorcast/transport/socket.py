@@ -7,6 +7,7 @@ and every pending `call` has been failed.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sensorcast.hub import NO_ROOMS
@@ -25,6 +26,13 @@ class SocketClosed(ConnectionError):
 
 class RoomLimit(ValueError):
     """The socket is in as many rooms as `rooms_per_socket` allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastAnswer:
+    """What a handler returns to answer with `value` and end the connection, before anything else of it is looked at."""
+
+    value: Any
 
 
 class Socket:
