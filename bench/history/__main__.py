@@ -1,7 +1,7 @@
-"""Charts and exports of a unit with ten million readings on SQLite: how long they take, and what they do to memory.
+"""Charts and exports of a unit with ten million readings: how long they take, and what they do to memory.
 
 All readings are of one unit, one a second, which is the worst there is: a chart of everything looks at every one of
-them. The database is made once, in a folder that is kept and used again by the next run.
+them. The SQLite database is made once, in a folder that is kept and used again by the next run.
 """
 
 from __future__ import annotations
@@ -12,75 +12,53 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from bench.history.filling import FIRST_US, ORGANIZATION, SECOND_US, UNIT, fill
 from bench.machine import describe
 from bench.servers import RunningServer, Workload, free_port, launch, running
-from sensorcast.app import DATABASE_NAME, open_store
-from sensorcast.model import Reading, format_time
+from sensorcast.model import format_time
 from sensorcast.settings import Settings
-from sensorcast.store.sqlite_file import open_writer
+from tests.support.postgres import PostgresServer
 
-ORGANIZATION, UNIT = "org-0", "unit-0"
-FIRST_US = 1_700_000_000_000_000
-SECOND_US, DAY_US = 1_000_000, 86_400_000_000
+DAY_US = 86_400_000_000
 ROUNDS = 5
 CHUNK_BYTES = 64 * 1024
-FILL = """
-WITH RECURSIVE numbers (n) AS (SELECT :first UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :end)
-INSERT INTO readings (unit_no, recorded_at_us, device_id, organization_no, received_at_us, temperature, humidity,
-battery, signal_strength, source) SELECT :unit_no, :start_us + n * 1000000, '', :organization_no,
-:start_us + n * 1000000, n % 400 / 10.0 - 20, 50.5, n % 101, -70, 'api' FROM numbers
-"""
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.history", description=__doc__)
     parser.add_argument("--readings", type=int, default=10_000_000)
+    parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL server of its own, filled each time")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "sensorcast-bench-history")
     return parser.parse_args()
 
 
-def fill(folder: Path, count: int) -> None:
-    """Make the database unless it is there, straight in SQL: only reading is measured here."""
-    path = folder / "data" / DATABASE_NAME
-    if not path.exists():
-        asyncio.run(_begin(Settings(data=str(folder / "data"))))
-    connection = open_writer(path, 1_000)
-    connection.pragma("wal_autocheckpoint", 4_000)
-    organization_no, unit_no = next(connection.execute("SELECT organization_no, unit_no FROM units"))
-    known = int(connection.execute("SELECT count(*) FROM readings").get)
-    place = {"organization_no": organization_no, "unit_no": unit_no, "start_us": FIRST_US}
-    for first in range(known, count, 100_000):
-        connection.execute(FILL, place | {"first": first, "end": min(first + 100_000, count)})
-    connection.close()
-
-
-async def _begin(settings: Settings) -> None:
-    """Let the product make the schema, the organization and the unit, with the first reading."""
-    store = open_store(settings)
-    await store.open()
-    await store.append(
-        [
-            Reading(
-                organization_id=ORGANIZATION,
-                unit_id=UNIT,
-                recorded_at_us=FIRST_US,
-                received_at_us=FIRST_US,
-                temperature=0.0,
-            )
-        ]
-    )
-    await store.close()
+@contextmanager
+def database(chosen: argparse.Namespace) -> Iterator[tuple[Settings, Path]]:
+    """Give the settings of the database, and the folder whose size is its size."""
+    chosen.folder.mkdir(exist_ok=True)
+    settings = Settings(data=str(chosen.folder / "data"))
+    if not chosen.postgres:
+        yield settings, chosen.folder / "data"
+        return
+    chosen.folder.chmod(0o755)  # PostgreSQL runs as another user where this runs as root
+    server = PostgresServer(chosen.folder / "postgres").create()
+    try:
+        yield replace(settings, database_url=asyncio.run(server.new_database())), server.data
+    finally:
+        server.stop("immediate")
 
 
 @contextmanager
-def product(folder: Path) -> Iterator[tuple[RunningServer, str, str]]:
+def product(folder: Path, settings: Settings) -> Iterator[tuple[RunningServer, str, str]]:
     """Run the product on the database; give it, its address, and a token."""
     port = free_port()
     plan = launch("sensorcast", Workload(1, 1, 1), port=port, folder=folder, event_bytes=0)
+    plan = replace(plan, environment={**plan.environment, "SENSORCAST_DATABASE_URL": settings.database_url})
     with running(plan, port=port, folder=folder) as server:
         token = plan.connect_payloads[0].split('"')[3]
         yield server, f"http://127.0.0.1:{port}/api/orgs/{ORGANIZATION}/units/{UNIT}", token
@@ -124,13 +102,14 @@ def exports(server: RunningServer, address: str, token: str, count: int) -> None
 
 def main() -> None:
     chosen = arguments()
-    print(describe("sensorcast", "apsw", "msgspec"))
-    _, seconds = timed(lambda: fill(chosen.folder, chosen.readings) or 0)
-    size_mib = (chosen.folder / "data" / DATABASE_NAME).stat().st_size / 2**20
-    print(f"database {chosen.readings:,} readings, {size_mib:,.0f} MiB, made ready in {seconds:.0f} s", flush=True)
-    with product(chosen.folder) as (server, address, token):
-        charts(address, token, chosen.readings)
-        exports(server, address, token, chosen.readings)
+    print(describe("sensorcast", "apsw", "asyncpg", "msgspec"))
+    with database(chosen) as (settings, folder):
+        _, seconds = timed(lambda: asyncio.run(fill(settings, chosen.readings)) or 0)
+        size_mib = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
+        print(f"database {chosen.readings:,} readings, {size_mib:,.0f} MiB, made ready in {seconds:.0f} s", flush=True)
+        with product(chosen.folder, settings) as (server, address, token):
+            charts(address, token, chosen.readings)
+            exports(server, address, token, chosen.readings)
 
 
 if __name__ == "__main__":

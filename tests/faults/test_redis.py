@@ -142,15 +142,19 @@ def test_a_subscriber_that_redis_cuts_off_is_back_and_misses_nothing(
 
 
 @contextmanager
-def recorded(faulty: Faulty, names: Sequence[str]) -> Iterator[list[tuple[str, bytes]]]:
-    """Everything that is said on channels, as somebody hears who may listen to this Redis; complete at the end."""
+def recorded(faulty: Faulty, names: Sequence[str]) -> Iterator[Callable[[], list[tuple[str, bytes]]]]:
+    """Give what gives everything said on channels so far, as somebody hears who may listen to this Redis."""
     said: list[tuple[str, bytes]] = []
     with redis.Redis(port=faulty.redis.port, socket_timeout=5) as client, client.pubsub() as listening:
         listening.ssubscribe(*names)
-        yield said
-        while message := listening.get_message(timeout=0.5):
-            if message["type"] == "smessage":
-                said.append((message["channel"].decode(), message["data"]))
+
+        def heard() -> list[tuple[str, bytes]]:
+            while message := listening.get_message(timeout=0.5):
+                if message["type"] == "smessage":
+                    said.append((message["channel"].decode(), message["data"]))
+            return said
+
+        yield heard
 
 
 def ignored(server: ServerProcess, reason: str) -> float:
@@ -166,11 +170,12 @@ def test_what_was_recorded_of_a_node_that_is_gone_reaches_nobody_when_it_is_said
     one, two = faulty.cluster.nodes
     prefix = two.settings["redis_prefix"]
     names = [f"{prefix}:beats", f"{prefix}:org:{watched.two.name}"]
-    with recorded(faulty, names) as said:
+    with recorded(faulty, names) as heard:
         watched.messages_pass_again()
         watched.messages_pass_again()
+        wait_until(lambda: {name for name, _ in heard()} == set(names), within_s=30, what="beats and readings")
         one.kill()
-    assert {name for name, _ in said} == set(names)
+        said = list(heard())
     try:
         wait_until(
             lambda: "sensorcast_cluster_nodes 1.0" in two.http.get("/metrics").text, within_s=30, what="it is gone"

@@ -112,11 +112,11 @@ class NodeClient:
     def wait_for_reading(self, reading_id: str, *, within_s: float = ANSWER_DEADLINE_S) -> Occurrence:
         """Wait for the batch that carries a reading; gives the reading itself with `atMs` of the batch."""
         found = self.wait(
-            lambda seen: any(item["id"] == reading_id for item in _readings_of(seen)),
+            lambda seen: any(item["id"] == reading_id for item in readings_of(seen)),
             within_s=within_s,
             what=f"reading {reading_id}",
         )
-        return next({**item, "atMs": found["atMs"]} for item in _readings_of(found) if item["id"] == reading_id)
+        return next({**item, "atMs": found["atMs"]} for item in readings_of(found) if item["id"] == reading_id)
 
     def connected(self) -> NodeClient:
         """Wait until the server has accepted and greeted this client."""
@@ -146,12 +146,13 @@ class NodeClient:
 
     def readings(self) -> list[dict[str, Any]]:
         """Every reading received so far, in order of arrival."""
-        return [item for seen in list(self.seen) for item in _readings_of(seen)]
+        return [item for seen in list(self.seen) for item in readings_of(seen)]
 
 
 def _is_batch(seen: Occurrence) -> bool:
     return seen["is"] == "event" and seen["name"] == BATCH
 
 
-def _readings_of(seen: Occurrence) -> list[dict[str, Any]]:
+def readings_of(seen: Occurrence) -> list[dict[str, Any]]:
+    """The readings of a batch, none of anything else."""
     return seen["args"][0]["readings"] if _is_batch(seen) else []

@@ -7,7 +7,8 @@ in `senders`, and one in the readings for each sender found. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Final
 
 from sensorcast.model import Reading, given_id, reading_id
@@ -15,13 +16,11 @@ from sensorcast.model import Reading, given_id, reading_id
 Sender = tuple[str, str, str | None]
 """Organization, unit, device: what the end of a derived id is made of."""
 
+sender_of: Final[Callable[[Reading], Sender]] = attrgetter("organization_id", "unit_id", "device_id")
+"""Gives who measured a reading."""
+
 _CYCLE_US: Final = 2**48 * 1_000
 """After this time, 8,919 years, derived ids begin anew: the years before 1970 have those of a distant future."""
-
-
-def sender_of(reading: Reading) -> Sender:
-    """Give who measured a reading."""
-    return (reading.organization_id, reading.unit_id, reading.device_id)
 
 
 def id_to_store(reading: Reading) -> str | None:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from random import Random
 from typing import Any, Final, NamedTuple
 
@@ -36,6 +37,7 @@ _SESSIONS: Final = 2
 _RACES_MAX: Final = 8
 """Times in a row in which another server may be faster with the same readings."""
 
+_key: Final = attrgetter("organization_id", "unit_id", "device_id", "recorded_at_us")
 _log = structlog.get_logger(__name__)
 
 
@@ -51,7 +53,7 @@ class _Job:
         self.weight = len(readings) or 1
         self.bytes = memory_bytes(readings) or READING_BYTES
         given = {(each.organization_id, each.given_id) for each in readings if each.given_id is not None}
-        self.keys: set[Any] = {(*each.unit_key, each.device_id, each.recorded_at_us) for each in readings} | given
+        self.keys: set[Any] = given.union(map(_key, readings))
         self.all_derived = not given
         self.alone = run is not None or any(is_like_ours(id) for _, id in given)
 
@@ -221,7 +223,7 @@ class PostgresWriter:
     async def _rows(self, connection: Any, readings: Sequence[Reading]) -> list[Row]:
         """Make the rows of readings, and whatever they need to be there before them."""
         async with self._preparing:  # what one group has learned must not be forgotten for another one's sake
-            await self._numbers.learn(connection, {sender_of(reading) for reading in readings})
+            await self._numbers.learn(connection, set(map(sender_of, readings)))
             await self._partitions.make(connection, {reading.recorded_at_us for reading in readings})
             return [to_row(reading, self._numbers[sender_of(reading)]) for reading in readings]
 
