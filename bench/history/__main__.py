@@ -30,10 +30,9 @@ ROUNDS = 5
 CHUNK_BYTES = 64 * 1024
 FILL = """
 WITH RECURSIVE numbers (n) AS (SELECT :first UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :end)
-INSERT INTO readings (unit_no, recorded_at_us, device_id, organization_no, id, received_at_us, temperature, humidity,
+INSERT INTO readings (unit_no, recorded_at_us, device_id, organization_no, received_at_us, temperature, humidity,
 battery, signal_strength, source) SELECT :unit_no, :start_us + n * 1000000, '', :organization_no,
-unhex(printf('%012x80008000%012x', (:start_us + n * 1000000) / 1000, n)), :start_us + n * 1000000,
-n % 400 / 10.0 - 20, 50.5, n % 101, -70, 'api' FROM numbers
+:start_us + n * 1000000, n % 400 / 10.0 - 20, 50.5, n % 101, -70, 'api' FROM numbers
 """
 
 

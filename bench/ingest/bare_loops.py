@@ -15,12 +15,13 @@ import uvloop
 
 from bench.ingest.workload import bodies, readings
 from sensorcast.model import Reading
+from sensorcast.store.derived_ids import sender_of
 from sensorcast.store.postgres_rows import to_row as to_postgres_row
 from sensorcast.store.postgres_server import connect, migrate
 from sensorcast.store.postgres_units import Partitions, UnitNumbers
 from sensorcast.store.sqlite_file import open_writer
-from sensorcast.store.sqlite_rows import UnitNumbers as SqliteUnitNumbers
 from sensorcast.store.sqlite_rows import to_row
+from sensorcast.store.sqlite_units import UnitNumbers as SqliteUnitNumbers
 
 BODY = 1_000
 COLUMNS = (
@@ -48,9 +49,9 @@ async def postgres(url: str, sent: Sequence[Reading], batch: int) -> float:
     """COPY straight into the table, a commit per batch."""
     connection, numbers = await connect(url), UnitNumbers()
     await migrate(connection)
-    await numbers.learn(connection, {reading.unit_key for reading in sent})
+    await numbers.learn(connection, {sender_of(reading) for reading in sent})
     await Partitions().make(connection, {reading.recorded_at_us for reading in sent})
-    rows = [to_postgres_row(reading, numbers[reading.unit_key]) for reading in sent]
+    rows = [to_postgres_row(reading, numbers[sender_of(reading)]) for reading in sent]
     started_s = time.perf_counter()
     for start in range(0, len(rows), batch):
         await connection.copy_records_to_table("readings", records=rows[start : start + batch], columns=COLUMNS)

@@ -98,6 +98,76 @@ class ReadingStoreContract:
         assert await store.append([reading(**other, given_id=OTHER_ID)]) == [CONFLICT]
         assert len(await store.units("acme", after=None, limit=10)) == 1
 
+    @pytest.mark.parametrize("order", [1, -1], ids=["derived first", "given first"])
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"unit_id": "u2", "at_us": 90 * 86_400 * SECOND_US},
+            {"unit_id": "u2", "at_us": 3},
+            {"device_id": "d", "at_us": 3},
+            {"at_us": 4},
+            {"unit_id": "new unit"},
+        ],
+        ids=["unit and time", "unit", "device", "microsecond", "new unit"],
+    )
+    async def test_an_id_given_in_the_form_of_a_derived_one_is_a_conflict(
+        self, store: Store, other: dict[str, Any], order: int
+    ) -> None:
+        owner = reading(at_us=3)
+        first, last = (owner, reading(**other, given_id=owner.id))[::order]
+        assert await store.append([first]) == [STORED]
+        assert await store.append([last]) == [CONFLICT]
+        assert await store.append([first, last]) == [DUPLICATE, CONFLICT]
+        assert await store.append([*series(3, "u3"), last, first]) == [*[STORED] * 3, CONFLICT, DUPLICATE]
+
+    @pytest.mark.parametrize("order", [1, -1], ids=["derived first", "given first"])
+    async def test_of_a_derived_id_and_its_copy_in_one_append_the_first_is_stored(
+        self, store: Store, order: int
+    ) -> None:
+        pair = (reading(at_us=3), reading("u2", 9, given_id=reading(at_us=3).id))[::order]
+        assert await store.append([*series(70, "u3"), *pair]) == [*[STORED] * 71, CONFLICT]
+
+    async def test_the_derived_id_of_a_reading_that_has_another_one_is_free(self, store: Store) -> None:
+        renamed = reading(given_id=OTHER_ID)
+        copy = reading("u2", given_id=reading().id)
+        assert await store.append([renamed]) == [STORED]
+        assert await store.append([copy]) == [STORED]
+        assert await store.append([copy, renamed]) == [DUPLICATE] * 2
+
+    async def test_an_id_that_looks_derived_and_is_of_no_reading_is_free(self, store: Store) -> None:
+        digest = reading().id[18:]
+        strange = [
+            reading("u2", at, given_id=f"{reading().id[:14]}8{hexa}{digest}") for at, hexa in enumerate(["3e8", "fff"])
+        ]
+        assert await store.append([reading(), reading(at_us=1_000), *strange]) == [STORED] * 4
+        assert await history(store, "u2") == strange[::-1]
+
+    async def test_ids_of_years_before_1970_are_kept_apart_too(self, store: Store) -> None:
+        old = reading(at_us=-60 * 365 * 86_400 * SECOND_US + 7)
+        copy = reading("u2", given_id=old.id)
+        assert await store.append([old]) == [STORED]
+        assert await store.append([copy]) == [CONFLICT]
+
+    async def test_a_derived_id_of_one_organization_may_be_given_in_another(self, store: Store) -> None:
+        copy = reading(org="other", given_id=reading().id)
+        assert await store.append([copy]) == [STORED]
+        assert await store.append([reading(), reading(org="other")]) == [STORED, CONFLICT]
+        assert await history(store, org="other") == [copy]
+
+    async def test_a_given_id_that_is_the_derived_one_is_no_other_reading(self, store: Store) -> None:
+        named = msgspec.structs.replace(reading(), given_id=reading().id)
+        assert await store.append([named]) == [STORED]
+        assert await store.append([reading(), named]) == [DUPLICATE] * 2
+        assert await history(store) == [reading()]
+
+    async def test_an_id_is_free_again_when_its_reading_was_deleted(self, store: Store) -> None:
+        copy = reading("u2", 90 * 86_400 * SECOND_US, given_id=reading().id)
+        assert await store.append([reading()]) == [STORED]
+        while await store.expire(before_us=T0_US + SECOND_US, limit=9):
+            pass
+        assert await store.append([copy]) == [STORED]
+        assert await store.append([reading()]) == [CONFLICT]
+
     async def test_an_earlier_item_counts_for_a_later_one(self, store: Store) -> None:
         first, other = reading(given_id=OTHER_ID), reading(temperature=9.0)
         moved = reading(at_us=7, given_id=OTHER_ID)
@@ -289,7 +359,7 @@ ANY_READING = st.fixed_dictionaries(
         "battery": st.none() | st.integers(0, 100),
         "metrics": st.none() | st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1), _FLOATS, min_size=1),
     },
-    optional={"given_id": st.sampled_from([OTHER_ID, reading("u1", 0).id])},
+    optional={"given_id": st.sampled_from([OTHER_ID, reading("u1", 0).id, reading("u2", 1, device_id="d1").id])},
 ).map(lambda fields: reading(**fields))
 """Few keys and few ids, so that duplicates and conflicts are common; any values."""
 

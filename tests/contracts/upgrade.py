@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from sensorcast.model import ApiKey, Device, Organization, RevocationKind, Scope, Unit, Verdict
 from sensorcast.store import Store
-from tests.contracts.store import history
-from tests.readings import T0_US, reading, series
+from tests.contracts.store import OTHER_ID, history
+from tests.readings import SECOND_US, T0_US, reading, series
 
 KEPT = reading(device_id="d1", metrics={"co2": 400.0}, source="ttn", site_id="north")
 """The reading that the earlier version has stored; of `acme`, which has the key `k1` as well."""
+
+GIVEN = (
+    reading(at_us=-SECOND_US, given_id=OTHER_ID),
+    reading(at_us=-2 * SECOND_US, given_id=reading("u2", -2 * SECOND_US).id),
+)
+"""Further readings, with ids of their own; the second one has the id that is derived for a reading to come."""
 
 KEY = ApiKey(
     key_id="k1",
@@ -32,14 +38,19 @@ async def check_upgraded(store: Store) -> None:
 
 
 async def _check_readings(store: Store) -> None:
-    assert await history(store) == [KEPT]
+    assert await history(store) == [KEPT, *GIVEN]
     other = reading(device_id="d1", temperature=9.0)
     new = reading(at_us=1)
     assert await store.append([KEPT, other, new, *series(2, "u2")]) == [
         *(Verdict.DUPLICATE, Verdict.CONFLICT),
         *[Verdict.STORED] * 3,
     ]
-    assert await history(store) == [new, KEPT]
+    copy, same_id = reading("u2", 9 * SECOND_US, given_id=KEPT.id), reading("u2", given_id=OTHER_ID)
+    assert await store.append([*GIVEN, copy, same_id, reading("u2", -2 * SECOND_US)]) == [
+        *[Verdict.DUPLICATE] * 2,
+        *[Verdict.CONFLICT] * 3,
+    ]
+    assert await history(store) == [new, KEPT, *GIVEN]
     assert [each.unit_id for each in await store.units("acme", after=None, limit=9)] == ["u1", "u2"]
 
 

@@ -62,18 +62,6 @@ async def test_two_servers_on_one_database_keep_the_contract_together(open_store
     assert await history(first) == series(40)[::-1]
 
 
-@pytest.mark.parametrize("order", [1, -1], ids=["derived first", "given first"])
-async def test_an_id_given_in_the_form_of_a_derived_one_of_another_time_is_a_conflict(
-    open_store: OpenStore, order: int
-) -> None:
-    store, owner = await open_store(), reading(at_us=3)
-    other = reading("u2", 90 * 86_400 * SECOND_US, given_id=owner.id)
-    first, last = (owner, other)[::order]
-    assert await store.append([first]) == [Verdict.STORED]
-    assert await store.append([last]) == [Verdict.CONFLICT]
-    assert await store.append([first, last]) == [Verdict.DUPLICATE, Verdict.CONFLICT]
-
-
 async def test_readings_of_any_time_find_their_partition(open_store: OpenStore) -> None:
     store = await open_store()
     spread = [reading(at_us=years * 365 * 86_400 * SECOND_US) for years in (-1800, -60, -3, 0, 1, 5000)]
@@ -109,16 +97,24 @@ async def test_a_query_that_the_driver_gives_up_is_unavailable_not_a_fault(open_
 _OF_VERSION_2 = """
 INSERT INTO organizations (organization_id) VALUES ('acme');
 INSERT INTO units (organization_no, unit_id) VALUES (1, 'u1');
-INSERT INTO readings (unit_no, recorded_at_us, device_id, organization_no, id, received_at_us, temperature, metrics,
-    source, site_id) VALUES (1, {recorded_at_us}, 'd1', 1, '{id}', {received_at_us}, 4.25, '{{"co2": 400}}', 'ttn',
-    'north');
 INSERT INTO api_keys (key_id, organization_id, name, secret_sha256, created_at_us, scopes) VALUES
     ('k1', 'acme', 'gateway', '{secret}', {recorded_at_us}, 'ingest read'),
     ('k2', 'keyed', '', '{secret}', {recorded_at_us}, 'ingest');
 INSERT INTO revocations (organization_id, kind, subject, revoked_at_us) VALUES ('acme', 'user', 'ada', 1);
 CREATE TABLE schema_version (version integer NOT NULL);
-INSERT INTO schema_version (version) VALUES (2)
+INSERT INTO schema_version (version) VALUES (2);
+INSERT INTO given_ids (organization_no, id, recorded_at_us, like_ours) VALUES (1, '{given_id}', {given_at_us}, false)
 """
+_READING_OF_VERSION_2 = (
+    "INSERT INTO readings (unit_no, recorded_at_us, device_id, organization_no, id, received_at_us, temperature, "
+    "metrics, source, site_id) VALUES (1, $1, $2, 1, $3, $4, $5, $6, $7, $8)"
+)
+
+
+def _row_of_version_2(item: Reading) -> tuple[object, ...]:
+    metrics = None if item.metrics is None else '{"co2": 400}'
+    values = (item.received_at_us, item.temperature, metrics, item.source, item.site_id)
+    return (item.recorded_at_us, item.device_id or "", item.id, *values)
 
 
 async def test_a_database_of_the_version_before_the_registry_keeps_everything_and_works(
@@ -129,8 +125,10 @@ async def test_a_database_of_the_version_before_the_registry_keeps_everything_an
     for number in (1, 2):
         await connection.execute(_migrations()[number])
     await Partitions().make(connection, [upgrade.KEPT.recorded_at_us])
-    values = {name: getattr(upgrade.KEPT, name) for name in ("id", "recorded_at_us", "received_at_us")}
-    await connection.execute(_OF_VERSION_2.format(**values, secret=upgrade.KEY.secret_sha256))
+    times = {"recorded_at_us": upgrade.KEPT.recorded_at_us, "given_at_us": upgrade.GIVEN[0].recorded_at_us}
+    given_id, secret = upgrade.GIVEN[0].id, upgrade.KEY.secret_sha256
+    await connection.execute(_OF_VERSION_2.format(**times, given_id=given_id, secret=secret))
+    await connection.executemany(_READING_OF_VERSION_2, map(_row_of_version_2, (upgrade.KEPT, *upgrade.GIVEN)))
     await connection.close()
     store = PostgresStore(url, Settings())
     await store.open()

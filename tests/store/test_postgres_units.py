@@ -11,7 +11,7 @@ from sensorcast.store.postgres_server import connect, migrate
 from sensorcast.store.postgres_units import PARTITION_US, Partitions, UnitNumbers, partition_name
 from tests.support.postgres import PostgresServer
 
-KEYS = {("a", "u1"), ("a", "u2"), ("b", "u1")}
+KEYS = {("a", "u1", None), ("a", "u1", "d"), ("a", "u2", None), ("b", "u1", None)}
 
 
 async def test_servers_that_learn_the_same_units_at_once_get_the_same_numbers(postgres: PostgresServer) -> None:
@@ -22,18 +22,18 @@ async def test_servers_that_learn_the_same_units_at_once_get_the_same_numbers(po
     await asyncio.gather(
         *(numbers.learn(connection, KEYS) for numbers, connection in zip(learned, connections, strict=True))
     )
-    assert len({tuple(numbers[key] for key in sorted(KEYS)) for numbers in learned}) == 1
+    assert len({tuple(numbers[key] for key in sorted(KEYS, key=str)) for numbers in learned}) == 1
     assert len({learned[0][key][1] for key in KEYS}) == 3
     for connection in connections:
         await connection.close()
 
 
 async def test_the_cache_of_numbers_is_bounded(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_units, "_CACHED_UNITS", 3)
+    monkeypatch.setattr(postgres_units, "_CACHED_SENDERS", 4)
     connection, numbers = await connect(await postgres.new_database()), UnitNumbers()
     await migrate(connection)
     await numbers.learn(connection, KEYS)
-    await numbers.learn(connection, {("c", "u1"), ("a", "u1")})
+    await numbers.learn(connection, {("c", "u1", None), ("a", "u1", None)})
     assert len(numbers._known) == 2
     await connection.close()
 

@@ -55,9 +55,9 @@ class TestSqlite(RegistryContract):
         path = tmp_path / "readings.db"
         await fill(SqliteStore(path, Settings()))
         older = apsw.Connection(str(path))
-        older.execute(
-            "DROP TABLE registry; DROP TABLE registry_changes; DROP TABLE registry_counts; PRAGMA user_version = 3"
-        )
+        for table in ("registry", "registry_changes", "registry_counts", "senders"):
+            older.execute(f"DROP TABLE {table}")
+        older.pragma("user_version", 3)
         older.close()
         await check_filled(SqliteStore(path, TWO_UNITS))
 
@@ -74,7 +74,7 @@ class TestPostgres(RegistryContract):
         await fill(PostgresStore(url, Settings()))
         older = await asyncpg.connect(url)
         await older.execute(
-            "DROP TABLE registry, registry_changes, registry_counts; UPDATE schema_version SET version = 3"
+            "DROP TABLE registry, registry_changes, registry_counts, senders; UPDATE schema_version SET version = 3"
         )
         await older.close()
         await check_filled(PostgresStore(url, TWO_UNITS))

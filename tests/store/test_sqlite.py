@@ -18,6 +18,7 @@ from sensorcast.settings import Settings
 from sensorcast.store.sqlite import _HISTORY, SqliteStore
 from tests.contracts.store import ANY_READING, KeyStoreContract, Model, OpenStore, ReadingStoreContract, history
 from tests.readings import reading, series
+from tests.support.damage import damage
 
 
 @pytest.fixture
@@ -138,8 +139,7 @@ async def test_a_query_on_a_damaged_database_is_unavailable(tmp_path: Path) -> N
     await store.open()
     await store.append(series(500))
     await store.close()
-    content = path.read_bytes()
-    path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
+    damage(path)
     damaged = SqliteStore(path, Settings())
     await damaged.open()
     with pytest.raises(Unavailable, match="damaged"):

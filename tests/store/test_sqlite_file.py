@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from sensorcast.errors import ConfigurationError, SensorcastError, StorageFull, Unavailable
+from sensorcast.model import Reading
 from sensorcast.settings import Settings
 from sensorcast.store import sqlite_file
 from sensorcast.store.sqlite import SqliteStore
@@ -75,30 +76,32 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(path: Path) -> No
 _OF_VERSION_3 = (
     "INSERT INTO organizations VALUES (1, 'acme')",
     "INSERT INTO units VALUES (1, 1, 'u1')",
-    "INSERT INTO readings (unit_no, recorded_at_us, device_id, organization_no, id, received_at_us, temperature, "
-    "metrics, source, site_id) VALUES (1, :recorded_at_us, 'd1', 1, :id, :received_at_us, 4.25, :metrics, 'ttn', "
-    "'north')",
     "INSERT INTO api_keys (key_id, organization_id, name, secret_sha256, created_at_us, scopes) VALUES "
     "('k1', 'acme', 'gateway', :secret, :recorded_at_us, 'ingest read'), "
     "('k2', 'keyed', '', :secret, :recorded_at_us, 'ingest')",
     "INSERT INTO revocations (organization_id, kind, subject, revoked_at_us) VALUES ('acme', 'user', 'ada', 1)",
 )
+_READING_OF_VERSION_3 = (
+    "INSERT INTO readings (unit_no, recorded_at_us, device_id, organization_no, id, received_at_us, temperature, "
+    "metrics, source, site_id) VALUES (1, ?, ?, 1, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def _row_of_version_3(item: Reading) -> tuple[object, ...]:
+    metrics = None if item.metrics is None else '{"co2":400.0}'
+    values = (item.received_at_us, item.temperature, metrics, item.source, item.site_id)
+    return (item.recorded_at_us, item.device_id or "", uuid.UUID(item.id).bytes, *values)
 
 
 async def test_a_database_of_the_version_before_the_registry_keeps_everything_and_works(path: Path) -> None:
     path.parent.mkdir()
-    values = {
-        "recorded_at_us": upgrade.KEPT.recorded_at_us,
-        "received_at_us": upgrade.KEPT.received_at_us,
-        "id": uuid.UUID(upgrade.KEPT.id).bytes,
-        "metrics": '{"co2":400.0}',
-        "secret": upgrade.KEY.secret_sha256,
-    }
+    values = {"recorded_at_us": upgrade.KEPT.recorded_at_us, "secret": upgrade.KEY.secret_sha256}
     with apsw.Connection(str(path)) as connection:
         for number in (1, 2, 3):
             connection.execute(sqlite_file._migrations()[number])
         for statement in _OF_VERSION_3:
             connection.execute(statement, values)
+        connection.executemany(_READING_OF_VERSION_3, map(_row_of_version_3, (upgrade.KEPT, *upgrade.GIVEN)))
         connection.pragma("application_id", sqlite_file._APPLICATION_ID)
         connection.pragma("user_version", 3)
     connection.close()
@@ -106,6 +109,10 @@ async def test_a_database_of_the_version_before_the_registry_keeps_everything_an
     await store.open()
     await upgrade.check_upgraded(store)
     await store.close()
+    with apsw.Connection(str(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM readings WHERE id IS NOT NULL").get == len(upgrade.GIVEN)
+        assert connection.pragma("integrity_check") == "ok"
+    connection.close()
 
 
 def test_a_newer_schema_is_refused(path: Path) -> None:

@@ -8,9 +8,9 @@ import apsw
 import pytest
 
 from sensorcast.model import Verdict
-from sensorcast.store import sqlite_rows
 from sensorcast.store.sqlite_file import open_writer
-from sensorcast.store.sqlite_rows import UnitNumbers, insert_judged, insert_new, to_row
+from sensorcast.store.sqlite_rows import insert_judged, insert_new, to_row
+from sensorcast.store.sqlite_units import UnitNumbers
 from tests.readings import series
 
 
@@ -22,7 +22,7 @@ def connection(tmp_path: Path) -> apsw.Connection:
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 200])
 def test_any_number_of_rows_is_inserted_in_chunks(connection: apsw.Connection, count: int) -> None:
     numbers = UnitNumbers(connection)
-    assert insert_new(connection, [to_row(item, numbers) for item in series(count)])
+    assert insert_new(connection, [to_row(item, numbers) for item in series(count)], series(count))
     assert connection.execute("SELECT count(*) FROM readings").get == count
     connection.close()
 
@@ -30,30 +30,13 @@ def test_any_number_of_rows_is_inserted_in_chunks(connection: apsw.Connection, c
 def test_one_known_row_makes_the_fast_insert_say_no(connection: apsw.Connection) -> None:
     numbers = UnitNumbers(connection)
     rows = [to_row(item, numbers) for item in series(100)]
-    insert_new(connection, rows[70:71])
-    assert not insert_new(connection, rows)
+    insert_new(connection, rows[70:71], series(100)[70:71])
+    assert not insert_new(connection, rows, series(100))
     connection.close()
 
 
 def test_the_judged_insert_counts_an_earlier_row_across_chunks(connection: apsw.Connection) -> None:
     numbers = UnitNumbers(connection)
     rows = [to_row(item, numbers) for item in series(100)]
-    assert insert_judged(connection, rows + rows) == [Verdict.STORED] * 100 + [Verdict.DUPLICATE] * 100
-    connection.close()
-
-
-def test_units_of_equal_name_in_two_organizations_have_different_numbers(connection: apsw.Connection) -> None:
-    numbers = UnitNumbers(connection)
-    first, second = numbers.of(("a", "u")), numbers.of(("b", "u"))
-    assert first[0] != second[0]
-    assert first[1] != second[1]
-    assert UnitNumbers(connection).of(("b", "u")) == second
-    connection.close()
-
-
-def test_the_cache_of_units_is_bounded(connection: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_rows, "_CACHED_UNITS", 3)
-    numbers = UnitNumbers(connection)
-    first = [numbers.of(("a", f"u{number}")) for number in range(8)]
-    assert [numbers.of(("a", f"u{number}")) for number in range(8)] == first
+    assert insert_judged(connection, rows + rows, series(100) * 2) == [Verdict.STORED] * 100 + [Verdict.DUPLICATE] * 100
     connection.close()

@@ -17,6 +17,7 @@ from sensorcast.model import Verdict
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite_writer import SqliteWriter
 from tests.readings import reading, series
+from tests.support.damage import damage
 
 STORED = Verdict.STORED
 BUSY_TIMEOUT_MS = 150
@@ -174,8 +175,7 @@ async def test_a_damaged_database_is_unavailable(path: Path) -> None:
     await writer.start()
     await writer.append(series(500))
     await writer.close()
-    content = path.read_bytes()
-    path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
+    damage(path)
     again = SqliteWriter(path, Settings())
     await again.start()
     with pytest.raises(Unavailable, match="damaged"):

@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 
 from sensorcast.model import Reading, Verdict, given_id
+from sensorcast.store.derived_ids import derived_id, digest_of, id_to_store, is_like_ours, times_of
 
 Row = tuple[Any, ...]
 
@@ -40,7 +41,10 @@ _INSERT_GIVEN: Final = (
     "INSERT INTO given_ids (organization_no, id, recorded_at_us, like_ours) "
     "SELECT * FROM unnest($1::integer[], $2::uuid[], $3::bigint[], $4::boolean[]) ON CONFLICT DO NOTHING"
 )
-_ANY_LIKE_OURS: Final = "SELECT EXISTS (SELECT FROM given_ids WHERE like_ours)"
+_WITH_IDS_LIKE_OURS: Final = (
+    "SELECT number FROM unnest($1::integer[]) AS number WHERE EXISTS "
+    "(SELECT FROM given_ids AS g WHERE g.organization_no = number AND g.like_ours)"
+)
 _STORED: Final = (
     f"SELECT {', '.join(f'r.{name}' for name in _COLUMNS)} "  # noqa: S608 our names
     "FROM unnest($1::integer[], $2::bigint[], $3::text[]) AS g (unit_no, recorded_at_us, device_id) JOIN readings AS r "
@@ -51,9 +55,11 @@ _GIVEN: Final = (
     "(SELECT * FROM unnest($1::integer[], $2::uuid[]))"
 )
 _DERIVED: Final = (
-    "SELECT r.organization_no, r.id FROM unnest($1::integer[], $2::uuid[], $3::bigint[]) "
-    "AS g (organization_no, id, at_us) JOIN readings AS r ON r.recorded_at_us >= g.at_us "
-    "AND r.recorded_at_us < g.at_us + 1000 AND r.organization_no = g.organization_no AND r.id = g.id"
+    "SELECT g.organization_no, g.id "
+    "FROM unnest($1::integer[], $2::uuid[], $3::bytea[], $4::bigint[]) AS g (organization_no, id, digest, at_us) "
+    "JOIN senders AS s ON s.organization_no = g.organization_no AND s.digest = g.digest "
+    "JOIN readings AS r ON r.unit_no = s.unit_no AND r.recorded_at_us = g.at_us AND r.device_id = s.device_id "
+    "WHERE r.id IS NULL OR r.id = g.id"  # of earlier versions, which stored derived ones as well
 )
 
 
@@ -64,7 +70,7 @@ def to_row(reading: Reading, unit: tuple[int, int]) -> Row:
         reading.recorded_at_us,
         reading.device_id or "",
         unit[0],
-        reading.id,
+        id_to_store(reading),
         reading.received_at_us,
         reading.temperature,
         reading.humidity,
@@ -87,7 +93,7 @@ def from_row(row: Sequence[Any]) -> Reading:
         unit_id=unit_id,
         recorded_at_us=recorded_at_us,
         received_at_us=received_at_us,
-        given_id=given_id(str(id), organization_id, unit_id, device_id or None, recorded_at_us),
+        given_id=id and given_id(str(id), organization_id, unit_id, device_id or None, recorded_at_us),
         device_id=device_id or None,
         temperature=temperature,
         humidity=humidity,
@@ -115,19 +121,18 @@ class KnownReadings(Exception):
     """Not all rows are new: roll back, then use `judge`."""
 
 
-async def insert_new(connection: Any, rows: Sequence[Row], *, all_derived: bool) -> None:
-    """Insert rows; `all_derived` says that none of them `is_given`.
+async def insert_new(connection: Any, rows: Sequence[Row], readings: Sequence[Reading], *, all_derived: bool) -> None:
+    """Insert the rows of readings; `all_derived` says that none of them has a given id.
 
     Raises `KnownReadings` when one of them, or its id, is there already.
     """
-    given = [] if all_derived else [row for row in rows if is_given(row[_ID], row[_TIME])]
+    given = [] if all_derived else [row for row in rows if row[_ID] is not None]
     if given:
         columns = [*_columns(given, _ORGANIZATION, _ID, _TIME), [is_like_ours(row[_ID]) for row in given]]
         if await _count(connection, _INSERT_GIVEN, columns) != len(given) or await _derived(connection, given):
             raise KnownReadings
-    if await connection.fetchval(_ANY_LIKE_OURS) and await _given(
-        connection, [r for r in rows if not is_given(r[_ID], r[_TIME])]
-    ):
+    concerned = await connection.fetch(_WITH_IDS_LIKE_OURS, list({row[_ORGANIZATION] for row in rows}))
+    if concerned and await _given(connection, _ids(rows, readings, {row[0] for row in concerned})):
         raise KnownReadings
     try:
         await connection.copy_records_to_table("readings", records=rows, columns=_COLUMNS)
@@ -135,70 +140,84 @@ async def insert_new(connection: Any, rows: Sequence[Row], *, all_derived: bool)
         raise KnownReadings from None
 
 
-async def judge(connection: Any, rows: Sequence[Row]) -> list[Verdict]:
-    """Say of each row what inserting it would do now; an earlier row counts for a later one."""
+def _ids(rows: Sequence[Row], readings: Sequence[Reading], organizations: set[int]) -> list[tuple[int, str]]:
+    """The derived ids of readings of these organizations."""
+    return [
+        (row[_ORGANIZATION], derived_id(reading))
+        for row, reading in zip(rows, readings, strict=True)
+        if row[_ID] is None and row[_ORGANIZATION] in organizations
+    ]
+
+
+async def judge(connection: Any, rows: Sequence[Row], readings: Sequence[Reading]) -> list[Verdict]:
+    """Say of each of the rows of readings what inserting it would do now; an earlier row counts for a later one."""
+    derived = [derived_id(reading) for reading in readings]
+    ids = [(row[_ORGANIZATION], row[_ID] or own) for row, own in zip(rows, derived, strict=True)]
     # Ids first: each statement sees what other servers have committed by then, and the row of an id that is seen must
     # be seen too, or a duplicate would look like somebody else's reading with the same id.
-    ids = await _given(connection, rows) | await _derived(connection, rows)
-    stored = await connection.fetch(_STORED, *_columns(rows, _UNIT, _TIME, _DEVICE))
-    by_key = {tuple(row)[_KEY]: _judged(_comparable(tuple(row))) for row in stored}
-    ids |= {(row[_ORGANIZATION], str(row[_ID])) for row in stored}
-    return [_verdict(_comparable(row), by_key, ids) for row in rows]
+    taken = _Taken(given=await _given(connection, ids), derived=await _derived(connection, rows))
+    own_ids = {row[_KEY]: own for row, own in zip(rows, derived, strict=True)}
+    for stored in await connection.fetch(_STORED, *_columns(rows, _UNIT, _TIME, _DEVICE)):
+        own = own_ids[tuple(stored)[_KEY]]
+        taken.add(_comparable(tuple(stored), own), own)
+    return [taken.judge(_comparable(row, own), own) for row, own in zip(rows, derived, strict=True)]
 
 
-def _verdict(row: Row, by_key: dict[Row, Row], ids: set[tuple[int, str]]) -> Verdict:
-    known = by_key.get(row[_KEY])
-    if known is not None:
-        return Verdict.DUPLICATE if known == _judged(row) else Verdict.CONFLICT
-    if (row[_ORGANIZATION], row[_ID]) in ids:
-        return Verdict.CONFLICT
-    by_key[row[_KEY]] = _judged(row)
-    ids.add((row[_ORGANIZATION], row[_ID]))
-    return Verdict.STORED
+class _Taken:
+    """The keys and ids that are there: of stored rows, and of those judged so far."""
+
+    def __init__(self, *, given: set[tuple[int, str]], derived: set[tuple[int, str]]) -> None:
+        self._by_key: dict[Row, Row] = {}
+        self._given = given
+        self._derived = derived
+
+    def add(self, row: Row, own_id: str) -> None:
+        """Note a row that is there; `own_id` is the one that follows from its natural key."""
+        self._by_key[row[_KEY]] = _judged(row)
+        ids = self._derived if row[_ID] is None else self._given
+        ids.add((row[_ORGANIZATION], row[_ID] or own_id))
+
+    def judge(self, row: Row, own_id: str) -> Verdict:
+        """Say what inserting a row would do, and note it if that would store it."""
+        known = self._by_key.get(row[_KEY])
+        if known is not None:
+            return Verdict.DUPLICATE if known == _judged(row) else Verdict.CONFLICT
+        id = (row[_ORGANIZATION], row[_ID] or own_id)
+        # Two derived ids are never compared: natural keys say it all, whether or not two devices share a hash.
+        if id in self._given or (row[_ID] is not None and id in self._derived):
+            return Verdict.CONFLICT
+        self.add(row, own_id)
+        return Verdict.STORED
 
 
 def _judged(row: Row) -> Row:
     return row[_JUDGED[0]] + row[_JUDGED[1]]
 
 
-def _comparable(row: Row) -> Row:
-    """Give the row with its id and metrics as Python values, as their text may differ for equal ones."""
+def _comparable(row: Row, own_id: str) -> Row:
+    """Give the row with its id, if it is a given one, and metrics as Python values: texts may differ for equal ones."""
+    given = None if row[_ID] is None or str(row[_ID]) == own_id else str(row[_ID])
     metrics = None if row[_METRICS] is None else _DECODER.decode(row[_METRICS])
-    return (*row[:_ID], str(row[_ID]), *row[_ID + 1 : _METRICS], metrics)
+    return (*row[:_ID], given, *row[_ID + 1 : _METRICS], metrics)
 
 
-def is_given(reading_id: str, recorded_at_us: int) -> bool:
-    """Tell whether an id has another form than those derived by the server for readings of this time.
-
-    One of that form is kept unique by the index of its partition: the same id cannot be of that form anywhere else.
-    """
-    time_ms = _time_of_id(reading_id)
-    return time_ms is None or time_ms != recorded_at_us // 1_000 & 0xFFFF_FFFF_FFFF
-
-
-def is_like_ours(reading_id: str) -> bool:
-    """Tell whether a given id could be the one that the server derives for another reading."""
-    return _time_of_id(reading_id) is not None
-
-
-def _time_of_id(text: str) -> int | None:
-    """Give the milliseconds in an id of the derived form (UUID version 8); None for any other."""
-    return int(text[:8] + text[9:13], 16) if text[14:15] == "8" else None
-
-
-async def _given(connection: Any, rows: Sequence[Row]) -> set[tuple[int, str]]:
-    """Which ids of the rows were given to a stored reading by a client."""
-    found = await connection.fetch(_GIVEN, *_columns(rows, _ORGANIZATION, _ID))
+async def _given(connection: Any, ids: Sequence[tuple[int, str]]) -> set[tuple[int, str]]:
+    """Which of the ids were given to a stored reading by a client."""
+    found = await connection.fetch(_GIVEN, *_columns(ids, 0, 1))
     return {(number, str(id)) for number, id in found}
 
 
 async def _derived(connection: Any, rows: Sequence[Row]) -> set[tuple[int, str]]:
-    """Which ids of the rows are those of a stored reading of the time they say."""
-    timed = [row for row in rows if is_like_ours(row[_ID])]
-    if not timed:
+    """Which given ids of the rows follow from the natural key of a stored reading."""
+    sought = [
+        (row[_ORGANIZATION], row[_ID], digest_of(row[_ID]), at_us)
+        for row in rows
+        if is_like_ours(row[_ID])
+        for at_us in times_of(row[_ID])
+    ]
+    if not sought:
         return set()
-    times = [(_time_of_id(row[_ID]) or 0) * 1_000 for row in timed]
-    found = await connection.fetch(_DERIVED, *_columns(timed, _ORGANIZATION, _ID), times)
+    found = await connection.fetch(_DERIVED, *_columns(sought, 0, 1, 2, 3))
     return {(number, str(id)) for number, id in found}
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import asyncpg
 
 from sensorcast.errors import ConfigurationError, SensorcastError, StorageFull, Unavailable
+from sensorcast.store import postgres_upgrade
 
 CONNECT_TIMEOUT_S: Final = 5.0
 _COMMAND_TIMEOUT_S: Final = 30.0
@@ -154,7 +155,9 @@ async def migrate(connection: Any) -> tuple[int, int]:
                 hint="Run a newer sensorcast.",
             )
         for number in range(version + 1, newest + 1):
-            await connection.execute(migrations[number])
+            await connection.execute(migrations[number], timeout=postgres_upgrade.TIMEOUT_S)
+            if number == postgres_upgrade.VERSION:
+                await postgres_upgrade.upgrade(connection)
         if version < newest:
             await connection.execute("DELETE FROM schema_version")
             await connection.execute("INSERT INTO schema_version (version) VALUES ($1)", newest)

@@ -1,7 +1,8 @@
-"""Numbers of organizations and units, and the partitions of readings, made on first sight.
+"""Numbers of organizations and units, who has ever sent, and the partitions of readings, made on first sight.
 
-Owns what must exist before rows can be inserted. Both are committed at once, apart from the readings: a number or a
-partition without readings harms nobody, and several servers may make them at the same time. Belongs to the writer.
+Owns what must exist before rows can be inserted. All are committed at once, apart from the readings: a number, a sender
+or a partition without readings harms nobody, and several servers may make them at the same time. Belongs to the writer.
+The invariant: whoever has a reading is in `senders`, where the end of a derived id leads back to unit and device.
 """
 
 from __future__ import annotations
@@ -9,19 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-_CACHED_UNITS: Final = 200_000
-"""Unit numbers kept in memory (about 40 MiB); beyond it the cache starts anew, at one query per group."""
+from sensorcast.store.derived_ids import Sender, sender_digest
+
+_CACHED_SENDERS: Final = 200_000
+"""Senders kept in memory (about 60 MiB); beyond it the cache starts anew, at one query per group."""
 
 PARTITION_US: Final = 30 * 86_400 * 1_000_000
 """Time in one partition: the default window of ingestion touches two, a year of history has twelve."""
 
 _PARTITION_LOCK: Final = 0x5343_5354_0002
 
-_FIND: Final = (
-    "SELECT o.organization_id, u.unit_id, o.organization_no, u.unit_no "
-    "FROM unnest($1::text[], $2::text[]) AS g (organization_id, unit_id) "
+_SENDERS: Final = (
+    "FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS g (organization_id, unit_id, device_id, digest) "
     'JOIN organizations AS o ON o.organization_id = g.organization_id COLLATE "C" '
     'JOIN units AS u ON u.organization_no = o.organization_no AND u.unit_id = g.unit_id COLLATE "C"'
+)
+_FIND: Final = (
+    f"SELECT g.organization_id, g.unit_id, g.device_id, o.organization_no, u.unit_no {_SENDERS} "
+    "JOIN senders AS s ON s.organization_no = o.organization_no AND s.digest = g.digest AND s.unit_no = u.unit_no "
+    'AND s.device_id = g.device_id COLLATE "C"'
 )
 _ADD_ORGANIZATIONS: Final = (
     "INSERT INTO organizations (organization_id) SELECT DISTINCT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING"
@@ -32,36 +39,48 @@ _ADD_UNITS: Final = (
     'JOIN organizations AS o ON o.organization_id = g.organization_id COLLATE "C" ON CONFLICT DO NOTHING'
 )
 
+_ADD_SENDERS: Final = (
+    "INSERT INTO senders (organization_no, digest, unit_no, device_id) "
+    f"SELECT o.organization_no, g.digest, u.unit_no, g.device_id {_SENDERS} ON CONFLICT DO NOTHING"
+)
+
 
 class UnitNumbers:
-    """(organization, unit) -> (organization number, unit number)."""
+    """Sender -> (organization number, unit number)."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[int, int]] = {}
+        self._known: dict[Sender, tuple[int, int]] = {}
 
-    def __getitem__(self, unit_key: tuple[str, str]) -> tuple[int, int]:
-        """Give the numbers of a unit that was learned."""
-        return self._known[unit_key]
+    def __getitem__(self, sender: Sender) -> tuple[int, int]:
+        """Give the numbers of a sender that was learned."""
+        return self._known[sender]
 
-    async def learn(self, connection: Any, unit_keys: set[tuple[str, str]]) -> None:
-        """Know the numbers of these units, creating those that are new."""
-        missing = unit_keys - self._known.keys()
+    async def learn(self, connection: Any, senders: set[Sender]) -> None:
+        """Know the numbers of these senders, creating what is new."""
+        missing = senders - self._known.keys()
         if missing:
-            if len(self._known) + len(missing) > _CACHED_UNITS:
+            if len(self._known) + len(missing) > _CACHED_SENDERS:
                 self._known.clear()
-                missing = unit_keys
+                missing = senders
             await self._find(connection, missing)
             new = missing - self._known.keys()
             if new:
-                # In order, so that two servers that make the same units never wait for each other in a circle.
-                columns = [list(column) for column in zip(*sorted(new), strict=True)]
+                columns = _columns(new)
                 await connection.execute(_ADD_ORGANIZATIONS, columns[0])
-                await connection.execute(_ADD_UNITS, *columns)
+                await connection.execute(_ADD_UNITS, *columns[:2])
+                await connection.execute(_ADD_SENDERS, *columns)
                 await self._find(connection, new)
 
-    async def _find(self, connection: Any, unit_keys: set[tuple[str, str]]) -> None:
-        found = await connection.fetch(_FIND, *(list(column) for column in zip(*unit_keys, strict=True)))
-        self._known |= {(row[0], row[1]): (row[2], row[3]) for row in found}
+    async def _find(self, connection: Any, senders: set[Sender]) -> None:
+        found = await connection.fetch(_FIND, *_columns(senders))
+        self._known |= {(row[0], row[1], row[2] or None): (row[3], row[4]) for row in found}
+
+
+def _columns(senders: set[Sender]) -> list[list[Any]]:
+    """Give organizations, units, devices and digests, each as a list."""
+    # In order, so that two servers that make the same ones never wait for each other in a circle.
+    rows = sorted([(*sender[:2], sender[2] or "", sender_digest(sender)) for sender in senders])
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 class Partitions:
@@ -99,7 +118,6 @@ def _new_partition(name: str, number: int) -> str:
     # Attached rather than created in place: that waits for no query and no insert into other partitions.
     return (
         f"CREATE TABLE {name} (LIKE readings INCLUDING ALL); "
-        f"CREATE UNIQUE INDEX {name}_by_id ON {name} (organization_no, id); "
         f"ALTER TABLE readings ATTACH PARTITION {name} "
         f"FOR VALUES FROM ({number * PARTITION_US}) TO ({(number + 1) * PARTITION_US})"
     )

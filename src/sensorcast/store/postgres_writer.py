@@ -23,7 +23,8 @@ from sensorcast.errors import SensorcastError, Unavailable
 from sensorcast.metrics import STORE_COMMIT_READINGS, STORE_COMMIT_SECONDS
 from sensorcast.model import Reading, Verdict
 from sensorcast.settings import Settings
-from sensorcast.store.postgres_rows import KnownReadings, Row, insert_new, is_given, is_like_ours, judge, to_row
+from sensorcast.store.derived_ids import is_like_ours, sender_of
+from sensorcast.store.postgres_rows import KnownReadings, Row, insert_new, judge, to_row
 from sensorcast.store.postgres_server import migrate
 from sensorcast.store.postgres_session import Outage, PostgresSession, Work, forget_old_marks
 from sensorcast.store.postgres_units import Partitions, UnitNumbers
@@ -41,7 +42,7 @@ _log = structlog.get_logger(__name__)
 class _Job:
     """Work, how much it is, and who waits for it; `readings` or `run`."""
 
-    __slots__ = ("all_derived", "alone", "bytes", "future", "ids", "readings", "run", "weight")
+    __slots__ = ("all_derived", "alone", "bytes", "future", "keys", "readings", "run", "weight")
 
     def __init__(self, readings: Sequence[Reading], run: Work | None, future: asyncio.Future[Any]) -> None:
         self.readings = readings
@@ -49,16 +50,16 @@ class _Job:
         self.future = future
         self.weight = len(readings) or 1
         self.bytes = memory_bytes(readings) or READING_BYTES
-        self.ids = {reading.id for reading in readings}
-        given = [reading.id for reading in readings if is_given(reading.id, reading.recorded_at_us)]
+        given = {(each.organization_id, each.given_id) for each in readings if each.given_id is not None}
+        self.keys: set[Any] = {(*each.unit_key, each.device_id, each.recorded_at_us) for each in readings} | given
         self.all_derived = not given
-        self.alone = run is not None or any(map(is_like_ours, given))
+        self.alone = run is not None or any(is_like_ours(id) for _, id in given)
 
 
 class _UnderWay(NamedTuple):
     """What a group under way is made of, for those that come after it."""
 
-    ids: set[str]
+    keys: set[Any]
     alone: bool
 
 
@@ -133,7 +134,7 @@ class PostgresWriter:
                 self._moved.clear()
                 await self._moved.wait()
                 continue
-            self._under_way[session] = _UnderWay(set().union(*(job.ids for job in group)), group[0].alone)
+            self._under_way[session] = _UnderWay(set().union(*(job.keys for job in group)), group[0].alone)
             try:
                 await self._run(session, group)
             except Exception as exc:  # a fault of ours must not end the task and leave everybody waiting
@@ -158,7 +159,7 @@ class PostgresWriter:
     def _may_start(self, job: _Job, group: Sequence[_Job]) -> bool:
         if job.alone or (group and group[0].alone):
             return not group and not self._under_way
-        return all(not other.alone and job.ids.isdisjoint(other.ids) for other in self._under_way.values())
+        return all(not other.alone and job.keys.isdisjoint(other.keys) for other in self._under_way.values())
 
     async def _run(self, session: PostgresSession, group: Sequence[_Job]) -> None:
         run = group[0].run
@@ -206,7 +207,7 @@ class PostgresWriter:
             rows[:] = await self._rows(connection, readings)
 
         for _ in range(_RACES_MAX):
-            work = partial(insert, rows=rows, all_derived=all_derived)
+            work = partial(insert, rows=rows, readings=readings, all_derived=all_derived)
             try:
                 return await session.run(work, prepare=prepare)
             except KnownReadings:
@@ -220,21 +221,26 @@ class PostgresWriter:
     async def _rows(self, connection: Any, readings: Sequence[Reading]) -> list[Row]:
         """Make the rows of readings, and whatever they need to be there before them."""
         async with self._preparing:  # what one group has learned must not be forgotten for another one's sake
-            await self._numbers.learn(connection, {reading.unit_key for reading in readings})
+            await self._numbers.learn(connection, {sender_of(reading) for reading in readings})
             await self._partitions.make(connection, {reading.recorded_at_us for reading in readings})
-            return [to_row(reading, self._numbers[reading.unit_key]) for reading in readings]
+            return [to_row(reading, self._numbers[sender_of(reading)]) for reading in readings]
 
 
-async def _insert(connection: Any, *, rows: Sequence[Row], all_derived: bool) -> list[Verdict]:
-    await insert_new(connection, rows, all_derived=all_derived)
+async def _insert(
+    connection: Any, *, rows: Sequence[Row], readings: Sequence[Reading], all_derived: bool
+) -> list[Verdict]:
+    await insert_new(connection, rows, readings, all_derived=all_derived)
     return [Verdict.STORED] * len(rows)
 
 
-async def _insert_judged(connection: Any, *, rows: Sequence[Row], all_derived: bool) -> list[Verdict]:
-    verdicts = await judge(connection, rows)
-    new = [row for row, verdict in zip(rows, verdicts, strict=True) if verdict is Verdict.STORED]
+async def _insert_judged(
+    connection: Any, *, rows: Sequence[Row], readings: Sequence[Reading], all_derived: bool
+) -> list[Verdict]:
+    verdicts = await judge(connection, rows, readings)
+    new = [place for place, verdict in enumerate(verdicts) if verdict is Verdict.STORED]
     if new:
-        await insert_new(connection, new, all_derived=all_derived)
+        new_rows, new_readings = [rows[place] for place in new], [readings[place] for place in new]
+        await insert_new(connection, new_rows, new_readings, all_derived=all_derived)
     return verdicts
 
 

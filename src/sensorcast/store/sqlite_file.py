@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
 import apsw
 
 from sensorcast.errors import ConfigurationError, SensorcastError, StorageFull, Unavailable
+from sensorcast.model import reading_id
 
 _APPLICATION_ID: Final = 0x53_43_53_54
 """`SCST` in the file's header: tells our databases from those of other programs."""
@@ -138,10 +140,17 @@ def _migrate(connection: apsw.Connection, path: Path) -> None:
             raise ConfigurationError(
                 f"{path} has schema version {version}, this program knows {newest}", hint="Run a newer sensorcast."
             )
+        connection.create_scalar_function("derived_id", _derived_id, 4, deterministic=True)
         for number in range(version + 1, newest + 1):
             connection.execute(migrations[number])
+        connection.create_scalar_function("derived_id", None, 4)
         connection.pragma("application_id", _APPLICATION_ID)
         connection.pragma("user_version", newest)
+
+
+def _derived_id(*natural_key: Any) -> bytes:
+    """What migrations call `derived_id`: organization, unit, device and time of a reading."""
+    return UUID(reading_id(*natural_key)).bytes
 
 
 def _migrations() -> dict[int, str]:

@@ -16,8 +16,9 @@ import apsw
 import msgspec
 
 from sensorcast.model import Reading, Verdict, given_id
-
-Row = tuple[Any, ...]
+from sensorcast.store.derived_ids import id_to_store, sender_of
+from sensorcast.store.sqlite_ids import ORGANIZATION, Row, clashes, concerned, is_row_like_ours
+from sensorcast.store.sqlite_units import UnitNumbers
 
 _COLUMNS: Final = (
     "unit_no",
@@ -43,9 +44,6 @@ _JUDGED: Final = ("organization_no", "id", "temperature", "humidity", "battery",
 _ROWS_PER_STATEMENT: Final = 64
 """Measured: fewer cost calls, more cost SQLite's parser and cache; flat between 32 and 128."""
 
-_CACHED_UNITS: Final = 200_000
-"""Unit numbers kept in memory (about 40 MiB); beyond it the cache starts anew, at one query per unit."""
-
 _MARKS: Final = ",".join("?" * len(_COLUMNS))
 _METRICS_ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _METRICS_DECODER: Final = msgspec.json.Decoder(dict[str, float])
@@ -56,50 +54,16 @@ SELECT_READING: Final = (
 )
 
 
-class UnitNumbers:
-    """Numbers of organizations and units, given out on first sight. Belongs to the writer; forget after a rollback."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-        self._organizations: dict[str, int] = {}
-        self._units: dict[tuple[str, str], tuple[int, int]] = {}
-
-    def forget(self) -> None:
-        """Drop what was learned: numbers given out in a transaction that was rolled back are gone."""
-        self._organizations.clear()
-        self._units.clear()
-
-    def of(self, unit_key: tuple[str, str]) -> tuple[int, int]:
-        """Give (organization number, unit number) of a unit, creating both where they are new."""
-        known = self._units.get(unit_key)
-        if known is None:
-            if len(self._units) >= _CACHED_UNITS:
-                self.forget()
-            known = self._units[unit_key] = self._create(*unit_key)
-        return known
-
-    def _create(self, organization_id: str, unit_id: str) -> tuple[int, int]:
-        execute = self._connection.execute
-        organization_no = self._organizations.get(organization_id)
-        if organization_no is None:
-            execute("INSERT INTO organizations (organization_id) VALUES (?) ON CONFLICT DO NOTHING", (organization_id,))
-            find = "SELECT organization_no FROM organizations WHERE organization_id = ?"
-            organization_no = self._organizations[organization_id] = int(execute(find, (organization_id,)).get)
-        unit = (organization_no, unit_id)
-        execute("INSERT INTO units (organization_no, unit_id) VALUES (?, ?) ON CONFLICT DO NOTHING", unit)
-        unit_no = execute("SELECT unit_no FROM units WHERE organization_no = ? AND unit_id = ?", unit).get
-        return organization_no, int(unit_no)
-
-
 def to_row(reading: Reading, numbers: UnitNumbers) -> Row:
-    """Give the row of a reading, its columns in the order of `_COLUMNS`."""
-    organization_no, unit_no = numbers.of((reading.organization_id, reading.unit_id))
+    """Give the row of a reading, its columns in the order of `_COLUMNS`. Raises `ValueError` when its id is no UUID."""
+    organization_no, unit_no = numbers.of(sender_of(reading))
+    given = id_to_store(reading)
     return (
         unit_no,
         reading.recorded_at_us,
         reading.device_id or "",
         organization_no,
-        bytes.fromhex(reading.id.replace("-", "")),
+        None if given is None else bytes.fromhex(given.replace("-", "")),
         reading.received_at_us,
         reading.temperature,
         reading.humidity,
@@ -117,12 +81,13 @@ def from_row(row: Row) -> Reading:
         row
     )
     temperature, humidity, battery, signal_strength = values
+    given = None if id_bytes is None else str(UUID(bytes=id_bytes))
     return Reading(
         organization_id=organization_id,
         unit_id=unit_id,
         recorded_at_us=recorded_at_us,
         received_at_us=received_at_us,
-        given_id=given_id(str(UUID(bytes=id_bytes)), organization_id, unit_id, device_id or None, recorded_at_us),
+        given_id=given and given_id(given, organization_id, unit_id, device_id or None, recorded_at_us),
         device_id=device_id or None,
         temperature=temperature,
         humidity=humidity,
@@ -134,25 +99,31 @@ def from_row(row: Row) -> Reading:
     )
 
 
-def insert_new(connection: apsw.Connection, rows: Sequence[Row]) -> bool:
-    """Insert rows; False when some were not new, then the caller must roll back and use `insert_judged`."""
+def insert_new(connection: apsw.Connection, rows: Sequence[Row], readings: Sequence[Reading]) -> bool:
+    """Insert the rows of readings; False when some were not new, then roll back and use `insert_judged`."""
     before = connection.total_changes()
     for chunk in _chunks(rows):
         connection.execute(_insert_sql(len(chunk)), _flat(chunk))
-    return connection.total_changes() - before == len(rows)
+    if connection.total_changes() - before < len(rows):
+        return False
+    return not clashes(connection, rows, readings, concerned(connection, rows))
 
 
-def insert_judged(connection: apsw.Connection, rows: Sequence[Row]) -> list[Verdict]:
+def insert_judged(connection: apsw.Connection, rows: Sequence[Row], readings: Sequence[Reading]) -> list[Verdict]:
     """Insert the new ones among rows and say of each what became of it; an earlier row counts for a later one."""
     verdicts: list[Verdict] = []
-    for chunk in _chunks(rows):
-        verdicts += _judge(connection, chunk)
+    organizations = concerned(connection, rows) | {row[ORGANIZATION] for row in rows if is_row_like_ours(row)}
+    for stretch in _stretches(rows):
+        chunk = rows[stretch]
+        verdicts += _judge(connection, chunk, clashes(connection, chunk, readings[stretch], organizations))
     return verdicts
 
 
-def _judge(connection: apsw.Connection, chunk: Sequence[Row]) -> Iterator[Verdict]:
+def _judge(connection: apsw.Connection, chunk: Sequence[Row], clashing: set[int]) -> Iterator[Verdict]:
     there_before = _positions_stored_alike(connection, chunk)
-    connection.execute(_insert_sql(len(chunk)), _flat(chunk))
+    new = [row for position, row in enumerate(chunk) if position not in clashing]
+    if new:
+        connection.execute(_insert_sql(len(new)), _flat(new))
     there_after = _positions_stored_alike(connection, chunk)
     seen: set[Row] = set()
     for position, row in enumerate(chunk):
@@ -175,6 +146,21 @@ def _positions_stored_alike(connection: apsw.Connection, chunk: Sequence[Row]) -
 def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
         yield rows[start : start + _ROWS_PER_STATEMENT]
+
+
+def _stretches(rows: Sequence[Row]) -> Iterator[slice]:
+    """Cut rows into chunks; one with an id like ours is alone, for it may clash with its neighbours."""
+    start = 0
+    for position, row in enumerate(rows):
+        alone = is_row_like_ours(row)
+        if start < position and (alone or position - start == _ROWS_PER_STATEMENT):
+            yield slice(start, position)
+            start = position
+        if alone:
+            yield slice(position, position + 1)
+            start = position + 1
+    if start < len(rows):
+        yield slice(start, len(rows))
 
 
 def _flat(chunk: Sequence[Row]) -> list[Any]:

@@ -23,8 +23,9 @@ from sensorcast.model import Reading, Verdict
 from sensorcast.settings import Settings
 from sensorcast.store.sqlite_file import open_writer, translate
 from sensorcast.store.sqlite_queue import Append, Change, Job, WriteQueue
-from sensorcast.store.sqlite_rows import UnitNumbers, insert_judged, insert_new, to_row
+from sensorcast.store.sqlite_rows import insert_judged, insert_new, to_row
 from sensorcast.store.sqlite_turn import WriteTurns
+from sensorcast.store.sqlite_units import UnitNumbers
 
 _CHECKPOINT_PAGES: Final = 4_000
 """Pages (16 MiB) in the write-ahead log after which it is copied into the database, between two commits."""
@@ -150,12 +151,12 @@ class SqliteWriter:
 
     def _insert(self, connection: apsw.Connection, readings: Sequence[Reading]) -> list[Verdict]:
         rows = [to_row(reading, self._numbers) for reading in readings]
-        if insert_new(connection, rows):
+        if insert_new(connection, rows, readings):
             return [Verdict.STORED] * len(rows)
         connection.execute("ROLLBACK")
         self._numbers.forget()
         connection.execute("BEGIN IMMEDIATE")
-        return insert_judged(connection, [to_row(reading, self._numbers) for reading in readings])
+        return insert_judged(connection, [to_row(reading, self._numbers) for reading in readings], readings)
 
     def _attempt(self, run: Callable[[apsw.Connection], Any]) -> Any:
         """Run in one transaction and commit it, when it is our turn; give its result, or the error as a value."""
