@@ -89,9 +89,10 @@ def reading_id(organization_id: str, unit_id: str, device_id: str | None, record
     """Derive a reading's id from its natural key, so that the same reading always has the same id.
 
     A UUID version 8 (RFC 9562): 48 bits of `recorded_at` in milliseconds, the microseconds within them, and 62 bits of
-    a BLAKE2b hash of organization, unit and device. Ids of readings that arrive together stand together in an index;
-    wholly random ones made inserts half as fast. The time is in it whole, so only two devices can ever collide, and a
-    device's hash can be kept.
+    a BLAKE2b hash of organization, unit and device. The time is in it whole, so only two devices can ever collide, and
+    a device's hash can be kept. Stores keep no such id: they find its reading by the time and the hash. Two devices of
+    one organization that collide, which among a million happens once in ten million installations, share an id where
+    they measure at the same microsecond; both readings are stored all the same.
     """
     millis, micros = divmod(recorded_at_us, 1_000)
     high, low = _high_digits(millis >> 16), f"{_BYTE[millis >> 8 & 255]}{_BYTE[millis & 255]}"

@@ -154,6 +154,15 @@ class ReadingStoreContract:
         assert await store.append([reading(), reading(org="other")]) == [STORED, CONFLICT]
         assert await history(store, org="other") == [copy]
 
+    async def test_ids_and_readings_of_another_organization_do_not_matter(self, store: Store) -> None:
+        ours, later = reading(at_us=1), reading(at_us=2)
+        assert await store.append([reading(org="other")]) == [STORED]
+        assert await store.append([ours]) == [STORED]
+        mine = reading("u2", given_id=reading().id)
+        theirs = [reading("u2", 5 + at, org="other", given_id=reading(at_us=at).id) for at in (0, 2)]
+        assert await store.append([mine, *theirs]) == [STORED] * 3
+        assert await store.append([later]) == [STORED]
+
     async def test_a_given_id_that_is_the_derived_one_is_no_other_reading(self, store: Store) -> None:
         named = msgspec.structs.replace(reading(), given_id=reading().id)
         assert await store.append([named]) == [STORED]

@@ -26,6 +26,7 @@ from sensorcast.verify.tenant import Tenant
 from tests.contracts import registry
 from tests.contracts.credentials import CredentialContract
 from tests.contracts.registry import RegistryContract
+from tests.contracts.store import ReadingStoreContract
 from tests.isolation.node import NAMES, node, nodes
 from tests.isolation.predicates import Predicate, predicates
 from tests.support.postgres import PostgresServer
@@ -54,11 +55,19 @@ BY_CONTRACT: dict[tuple[str, str], Callable[..., Any]] = {
         [("registry", name) for name in ("_REPLACE", "_FIND", "_REMOVE")],
         RegistryContract.test_alike_ids_of_two_organizations_or_kinds_are_different_entries,
     ),
+    **dict.fromkeys(
+        [("sqlite_ids", "_GIVEN"), ("postgres_units", "_ADD_SENDERS")],
+        ReadingStoreContract.test_ids_and_readings_of_another_organization_do_not_matter,
+    ),
 }
 """Statements that write or count what no surface shows at once, and the claim of the contract that finds each out."""
 
-HARMLESS = ("postgres_units._FIND-0",)
-"""Narrows what is looked for; the organization of each row found is in the row itself."""
+HARMLESS = (
+    *(f"postgres_units._FIND-{place}" for place in range(3)),
+    *(f"{kind}._DERIVED-0" for kind in ("postgres_rows", "sqlite_ids")),
+)
+"""Narrow what is looked for: a row of `senders` names its organization three times, by its number, by that of its unit,
+and in its digest."""
 
 
 async def first_finding(urls: Sequence[str], tenants: Sequence[Tenant]) -> Finding | None:
@@ -116,7 +125,7 @@ async def test_a_missing_predicate_is_found(
 def test_the_predicates_of_both_stores_are_known() -> None:
     found = {(each.store, each.module) for each in predicates()}
     for kind in ("sqlite", "postgres"):
-        for module in ("credentials", "registry", kind, f"{kind}_rows", f"{kind}_series"):
+        for module in ("credentials", "registry", kind, f"{kind}_units", f"{kind}_series"):
             assert (kind, module) in found
     assert BY_CONTRACT.keys() <= {(each.module, each.name) for each in predicates()}
 

@@ -146,7 +146,10 @@ async def migrate(connection: Any) -> tuple[int, int]:
     migrations = _migrations()
     newest = max(migrations)
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+        # Whoever is first may have to look at every reading.
+        await connection.execute(
+            "SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK, timeout=postgres_upgrade.TIMEOUT_S
+        )
         await connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)")
         version = int(await connection.fetchval("SELECT max(version) FROM schema_version") or 0)
         if version > newest:

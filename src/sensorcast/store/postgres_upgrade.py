@@ -33,8 +33,8 @@ _DERIVED: Final = (
 _ADD_GIVEN: Final = (
     "INSERT INTO given_ids (organization_no, id, recorded_at_us, like_ours) "  # noqa: S608 our names
     "SELECT r.organization_no, r.id, r.recorded_at_us, substr(r.id::text, 15, 1) = '8' FROM readings AS r "
-    "JOIN senders AS s ON s.organization_no = r.organization_no AND s.unit_no = r.unit_no "
-    f"AND s.device_id = r.device_id WHERE r.id <> {_DERIVED} ON CONFLICT DO NOTHING"
+    "JOIN senders AS s ON s.unit_no = r.unit_no AND s.device_id = r.device_id "
+    f"WHERE r.id <> {_DERIVED} ON CONFLICT DO NOTHING"
 )
 
 

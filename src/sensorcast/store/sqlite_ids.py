@@ -27,11 +27,10 @@ _WITH_IDS_LIKE_OURS: Final = (
     # As the index has it, word for word.
     "WHERE organization_no = value AND substr(id, 7, 1) BETWEEN x'80' AND x'8f')"
 )
-_GIVEN: Final = "SELECT ?1 FROM readings WHERE organization_no = ?2 AND id = ?3"
+_GIVEN: Final = "SELECT ? FROM readings WHERE organization_no = ? AND id = ?"
 _DERIVED: Final = (
-    "SELECT ?1 FROM senders AS s JOIN readings AS r "
-    "ON r.unit_no = s.unit_no AND r.recorded_at_us = ?4 AND r.device_id = s.device_id "
-    "WHERE s.organization_no = ?2 AND s.digest = ?3 AND r.id IS NULL"
+    "SELECT ? FROM senders AS s JOIN readings AS r ON r.unit_no = s.unit_no AND r.device_id = s.device_id "
+    "WHERE s.organization_no = ? AND s.digest = ? AND r.recorded_at_us = ? AND r.id IS NULL"
 )
 
 

@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from sensorcast.model import Reading, Verdict, given_id
-from sensorcast.store.derived_ids import id_to_store, sender_of
+from sensorcast.store.derived_ids import id_to_store
 from sensorcast.store.sqlite_ids import ORGANIZATION, Row, clashes, concerned, is_row_like_ours
 from sensorcast.store.sqlite_units import UnitNumbers
 
@@ -56,14 +56,14 @@ SELECT_READING: Final = (
 
 def to_row(reading: Reading, numbers: UnitNumbers) -> Row:
     """Give the row of a reading, its columns in the order of `_COLUMNS`. Raises `ValueError` when its id is no UUID."""
-    organization_no, unit_no = numbers.of(sender_of(reading))
-    given = id_to_store(reading)
+    organization_no, unit_no = numbers.of((reading.organization_id, reading.unit_id, reading.device_id))
+    given = reading.given_id and id_to_store(reading)
     return (
         unit_no,
         reading.recorded_at_us,
         reading.device_id or "",
         organization_no,
-        None if given is None else bytes.fromhex(given.replace("-", "")),
+        bytes.fromhex(given.replace("-", "")) if given else None,
         reading.received_at_us,
         reading.temperature,
         reading.humidity,
