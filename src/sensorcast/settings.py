@@ -72,7 +72,7 @@ class Settings:
         "", "File or https URL of the JWK Set of an outside identity provider, for tokens with a `kid`; empty: none."
     )
     jwt_jwks_refresh_s: float = _setting(300.0, "Time between two looks at `jwt_jwks`.", low=30, high=86_400)
-    jwt_leeway_s: int = _setting(30, "Clock difference tolerated in `exp` and `nbf`.", low=0, high=300)
+    jwt_leeway_s: int = _setting(30, "Clock difference tolerated in `exp`, `nbf` and `iat`.", low=0, high=300)
     jwt_max_bytes: int = _setting(8 * _KIB, "Longest token looked at.", low=256, high=64 * _KIB)
     key_cache_s: float = _setting(
         5.0, "How long a looked-up API key is trusted; revocation acts within it.", low=0, high=5

@@ -14,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensorcast.auth import TokenVerifier, mint_token
+from sensorcast.auth.jwks import VerificationKey
 from sensorcast.errors import Forbidden, TokenExpired, Unauthenticated
 from sensorcast.model import Identity, Role
 from sensorcast.settings import Settings
 
 NOW_S = 1_795_000_000.0
 SECRET = b"a secret of more than thirty-two bytes"
+OTHER_SECRET = b"another secret of more than thirty-two bytes"
 CLAIMS: dict[str, Any] = {"sub": "user-1", "org": "acme", "role": "viewer", "exp": int(NOW_S) + 60}
 SETTINGS = Settings(jwt_leeway_s=30)
 
@@ -102,6 +104,7 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
     "nbf text": {"nbf": "0"},
     "nbf ahead": {"nbf": NOW_S + 31},
     "iat text": {"iat": "0"},
+    "iat ahead": {"iat": NOW_S + 31},
     "iat beyond a float": {"iat": 10**400},
     "jti number": {"jti": 5},
     "jti empty": {"jti": ""},
@@ -139,6 +142,14 @@ def test_a_token_ends(exp: float) -> None:
 
 def test_not_before_has_leeway_too() -> None:
     assert verify(signed(CLAIMS | {"nbf": NOW_S + 30}))
+
+
+def test_a_token_of_a_provider_may_be_older_than_it_says_by_the_leeway_and_our_own_is_not() -> None:
+    claims = CLAIMS | {"iat": NOW_S + 30}
+    assert verify(signed(claims)).issued_at_s == NOW_S + 30
+    known = TokenVerifier(Settings(), SECRET, {"theirs": VerificationKey("HS256", OTHER_SECRET)}.get)
+    theirs = jwt.encode(claims, OTHER_SECRET, algorithm="HS256", headers={"kid": "theirs"})
+    assert known.verify(theirs, now_s=NOW_S).issued_at_s == NOW_S
 
 
 HEADERS: dict[str, dict[str, Any]] = {

@@ -89,6 +89,39 @@ async def test_a_commit_that_a_crash_leaves_unanswered_is_known_as_done() -> Non
         server.stop("immediate")
 
 
+async def test_a_deadlock_while_a_commit_is_found_out_does_not_do_it_again(postgres: PostgresServer) -> None:
+    direct = await postgres.new_database()
+    other = await asyncpg.connect(direct)
+    await migrate(other)
+    await other.execute("CREATE TABLE done (times integer)")
+    await other.execute("SET deadlock_timeout = '300s'")  # the session shall find it, and give way
+    locked = asyncio.Event()
+
+    async def lock_the_mark() -> None:
+        await other.execute("BEGIN")
+        await other.execute("SELECT FROM commit_marks FOR UPDATE")
+        locked.set()
+
+    async def lock_each_other() -> None:
+        waiting = "SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+        async with asyncio.timeout(60):
+            while not await other.fetchval(waiting):
+                await asyncio.sleep(0.02)
+            await other.execute("LOCK TABLE commit_marks IN EXCLUSIVE MODE")
+            await other.execute("ROLLBACK")
+
+    async with FaultProxy(postgres.port, b"COMMIT\0", Cut.UNANSWERED, at_cut=lock_the_mark) as proxy:
+        url = direct.replace(f":{postgres.port}/", f":{proxy.own_port}/")
+        session = PostgresSession(f"{url}&deadlock_timeout=5s", Outage(), random=Random(1))
+        running = asyncio.create_task(session.run(lambda each: each.execute("INSERT INTO done VALUES (1)")))
+        await locked.wait()
+        await lock_each_other()
+        await running
+        assert await other.fetchval("SELECT count(*) FROM done") == 1
+        session.close()
+    await other.close()
+
+
 async def test_marks_of_sessions_of_the_past_are_deleted_when_a_store_opens(postgres: PostgresServer) -> None:
     url = await postgres.new_database()
     store, other = PostgresStore(url, Settings()), await asyncpg.connect(url)

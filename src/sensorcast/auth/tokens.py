@@ -104,6 +104,8 @@ class TokenVerifier:
             raise TokenExpired("the token has expired", hint="Get a new one and send it.")
         if claims.nbf is not None and claims.nbf - leeway_s > now_s:
             raise Unauthenticated("the token is not valid yet")
+        if claims.iat is not None and claims.iat - leeway_s > now_s:
+            raise Unauthenticated("the token was issued in the future: the clocks differ (setting jwt_leeway_s)")
         self._check_parties(claims)
         return Identity(
             organization_id=_pick(claims.org, organization_id),
@@ -111,7 +113,7 @@ class TokenVerifier:
             role=claims.role,
             expires_at_s=claims.exp,
             token_id=claims.jti,
-            issued_at_s=claims.iat,
+            issued_at_s=self._earliest_issue_s(token, claims),
         )
 
     def _read(self, token: str) -> _Claims:
@@ -136,6 +138,12 @@ class TokenVerifier:
         if key is None:
             raise UnknownSigningKey("the token does not hold: it is signed with a key not known here")
         return key
+
+    def _earliest_issue_s(self, token: str, claims: _Claims) -> float | None:
+        """Since when it may exist, by our clock: that of its provider may be ahead, our own is not."""
+        if claims.iat is None or _key_id(token) is None:
+            return claims.iat
+        return claims.iat - self._settings.jwt_leeway_s
 
     def _check_parties(self, claims: _Claims) -> None:
         settings = self._settings

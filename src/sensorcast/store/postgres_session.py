@@ -98,10 +98,11 @@ class PostgresSession:
         pause_s = _FIRST_PAUSE_S
         while True:
             began_s = asyncio.get_running_loop().time()
+            in_doubt = sent is not None
             try:
                 connection = await self.open()
                 if sent is None or not await self._was_committed(connection, sent):
-                    sent = None
+                    sent, in_doubt = None, False
                     if prepare is not None:
                         await prepare(connection)
                     sent = await self._perform(connection, work)
@@ -109,9 +110,10 @@ class PostgresSession:
                 self._outage.failure = self._outage.since_s = None
                 return sent.result
             except Exception as exc:
-                sent = sent if is_lost(exc) else None
+                # While it was found out what became of a transaction, an error says nothing about that.
+                sent = sent if in_doubt or is_lost(exc) else None
                 await self._clean_up(exc)
-                if is_about_the_work(exc):
+                if is_about_the_work(exc) and not in_doubt:
                     raise
                 if not isinstance(exc, (*LOST, *RACED, asyncpg.InterfaceError)) or self._is_over(began_s):
                     raise self._failed(exc) from exc
