@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sensorcast.workers import QUICK_DEATHS_MAX
 from tests.conftest import FAST_FLUSH_MS
 from tests.support.ports import free_port
 from tests.support.server import START_DEADLINE_S, STOP_DEADLINE_S, ServerProcess, reading
@@ -148,19 +149,35 @@ def test_workers_stop_in_good_order_when_their_supervisor_is_killed(
     assert list(temporary.iterdir()) == []
 
 
-def test_workers_that_die_again_and_again_are_given_up(start_server: StartServer) -> None:
+def test_a_worker_that_dies_again_and_again_is_started_again_while_another_is_well(start_server: StartServer) -> None:
+    server = start_server(workers=2)
+    wait_for_workers(server, 2)
+    well = worker_pids(server)[0]
+
+    def kill_the_newest() -> bool:
+        for pid in set(worker_pids(server)) - {well}:
+            os.kill(pid, signal.SIGKILL)
+        return [line["event"] for line in server.log_lines()].count("worker_ended") >= QUICK_DEATHS_MAX
+
+    wait_until(kill_the_newest, within_s=120, what="it dies as often as is put up with of all")
+    wait_for_workers(server, 2)
+    assert worker_pids(server)[0] == well
+    assert server.terminate() == 0
+
+
+def test_workers_that_all_die_again_and_again_are_given_up(start_server: StartServer) -> None:
     server = start_server(workers=2)
     wait_for_workers(server, 2)
     process = server.process
     assert process is not None
 
-    def kill_the_newest() -> bool:
+    def kill_them() -> bool:
         if process.poll() is None:
-            for pid in worker_pids(server)[-1:]:
+            for pid in worker_pids(server):
                 os.kill(pid, signal.SIGKILL)
         return process.poll() is not None
 
-    wait_until(kill_the_newest, within_s=60, what="the supervisor gives up")
+    wait_until(kill_them, within_s=120, what="the supervisor gives up")
     server.process = None
     assert process.returncode == 1
     assert "times in a row within 10 s of its start" in server.output.read_text()

@@ -35,9 +35,11 @@ from sensorcast.settings import Settings
 QUICK_DEATH_S: Final = 10.0
 """A worker that lived shorter than this has not done any good; one that lived longer may be restarted for ever."""
 QUICK_DEATHS_MAX: Final = 5
-"""Quick deaths in a row after which the supervisor gives up: what is wrong will not right itself."""
+"""Quick deaths in a row after which the supervisor gives up, if no other worker is well: a fresh start may help."""
 BACKOFF_S: Final = 0.2
 """Pause before the first restart; it doubles with each quick death."""
+_LONGEST_PAUSE_S: Final = 30.0
+"""So that a worker is back soon after a database that was away for long."""
 AFTER_STOP_S: Final = serving.AFTER_DRAIN_S + 5
 """What a worker gets beyond `drain_s` and `shutdown_timeout_s` to close its store, before it is killed."""
 _TROUBLE: Final = b"!"
@@ -51,7 +53,7 @@ _log = structlog.get_logger(__name__)
 def supervise(settings: Settings) -> int:
     """Run `settings.workers` workers until SIGTERM or SIGINT; give the exit code.
 
-    Raises `ConfigurationError` or `Unavailable` if they cannot start, or die again and again.
+    Raises `ConfigurationError` or `Unavailable` if they cannot start, or all die again and again.
     """
     logs.set_up(settings.log_level)
     folder = Path(tempfile.mkdtemp(prefix="sensorcast-"))  # readable by its owner only
@@ -96,6 +98,8 @@ class Supervisor:
         self._asked_to_stop = 0
         self._heeded = 0
         self._announced = False
+        self._was_ready = False
+        """Whether any worker ever was: then the settings are good, and what ends another one may pass."""
         self._kill_at_s: float | None = None
         self._failure: SensorcastError | None = None
         self._code = 0
@@ -195,7 +199,7 @@ class Supervisor:
         words, _, trouble = said.partition(_TROUBLE)
         place.trouble = trouble.decode(errors="replace") or place.trouble
         if READY in words:
-            place.is_ready = True
+            place.is_ready = self._was_ready = True
             self._go_on()
         if not said:
             self._close_link(place)
@@ -230,13 +234,13 @@ class Supervisor:
             return
         lived_s = time.monotonic() - place.started_at_s
         place.quick_deaths = place.quick_deaths + 1 if lived_s < QUICK_DEATH_S else 0
-        if place.trouble and not self._announced:
+        if place.trouble and not self._was_ready:
             self._give_up(ConfigurationError(place.trouble) if code == _MISCONFIGURED else Unavailable(place.trouble))
-        elif place.quick_deaths >= QUICK_DEATHS_MAX:
+        elif place.quick_deaths >= QUICK_DEATHS_MAX and not any(each.is_ready for each in self._places):
             times = f"{place.quick_deaths} times in a row within {QUICK_DEATH_S:g} s of its start"
             self._give_up(Unavailable(f"worker {place.index} died {times}; its last lines in the log say why"))
         else:
-            pause_s = BACKOFF_S * 2**place.quick_deaths if place.quick_deaths else 0.0
+            pause_s = min(BACKOFF_S * 2**place.quick_deaths, _LONGEST_PAUSE_S) if place.quick_deaths else 0.0
             place.due_at_s = time.monotonic() + pause_s
             _log.warning("worker_ended", worker=place.index, code=code, reason=place.trouble, restart_in_s=pause_s)
 

@@ -33,6 +33,8 @@ from .waiting import wait_until
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 60.0
+CALM: Mapping[str, object] = {"queue_max_wait_s": 30}
+"""Settings of servers in tests that say nothing else: a disk that stalls for a second must make none of them fail."""
 
 
 def reading(unit_id: str = "unit-1", *, at_us: int | None = None, **values: Any) -> dict[str, Any]:
@@ -139,7 +141,7 @@ class ServerProcess:
         return Organization(self, name or f"org-{uuid.uuid4().hex[:8]}")
 
     def _environment(self) -> dict[str, str]:
-        mine = {f"SENSORCAST_{name.upper()}": str(value) for name, value in self.settings.items()}
+        mine = {f"SENSORCAST_{name.upper()}": str(value) for name, value in {**CALM, **self.settings}.items()}
         outside = {name: value for name, value in os.environ.items() if not name.startswith("SENSORCAST_")}
         return {**outside, **mine, "PYTHONWARNINGS": "default"}
 
