@@ -83,7 +83,7 @@ def test_word_that_is_no_choice_is_refused_with_the_choices():
     [
         {"outbound_soft_bytes": 2_000, "outbound_hard_bytes": 1_999},
         {"outbound_soft_bytes": 2 * 1024 * 1024},
-        {"outbound_hard_bytes": 5_000_000, "outbound_total_max_bytes": 4_000_000},
+        {"outbound_hard_bytes": 128 * 1024},
     ],
 )
 def test_settings_that_contradict_each_other_are_refused_by_both_names(given):

@@ -211,10 +211,7 @@ class Settings:
     node_exchange_key: str = _setting("socket.io", "Key of that adapter: what its channels begin with.")
 
 
-_ASCENDING: Final = (
-    ("outbound_soft_bytes", "outbound_hard_bytes"),
-    ("outbound_hard_bytes", "outbound_total_max_bytes"),
-)
+_ASCENDING: Final = (("outbound_soft_bytes", "outbound_hard_bytes"),)
 """Pairs of settings, the first of which has no effect above the second: nothing would be conflated before the cut."""
 
 
