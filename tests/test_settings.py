@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -75,3 +76,21 @@ def test_word_that_is_no_choice_is_refused_with_the_choices():
             ConfigurationError, match=r"SENSORCAST_LOG_LEVEL\) must be one of debug, info, warning, error"
         ):
             load({}, {"SENSORCAST_LOG_LEVEL": text})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"outbound_soft_bytes": 2_000, "outbound_hard_bytes": 1_999},
+        {"outbound_soft_bytes": 2 * 1024 * 1024},
+        {"outbound_hard_bytes": 128 * 1024},
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused_by_both_names(given):
+    with pytest.raises(ConfigurationError) as refused:
+        load(given, {})
+    assert len(re.findall(r"\(SENSORCAST_OUTBOUND_\w+_BYTES\)", refused.value.message)) == 2
+
+
+def test_settings_that_are_bounds_of_each_other_may_be_equal():
+    assert load({"outbound_soft_bytes": 2_000, "outbound_hard_bytes": 2_000}, {}).outbound_hard_bytes == 2_000

@@ -211,6 +211,10 @@ class Settings:
     node_exchange_key: str = _setting("socket.io", "Key of that adapter: what its channels begin with.")
 
 
+_ASCENDING: Final = (("outbound_soft_bytes", "outbound_hard_bytes"),)
+"""Pairs of settings, the first of which has no effect above the second: nothing would be conflated before the cut."""
+
+
 @cache
 def _types() -> dict[str, Any]:
     return typing.get_type_hints(Settings)
@@ -228,7 +232,16 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
             given = environ.get(ENVIRONMENT_PREFIX + row.name.upper())
         if given is not None:
             values[row.name] = _checked(row, given)
-    return Settings(**values)
+    settings = Settings(**values)
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    for lower, upper in _ASCENDING:
+        low, high = getattr(settings, lower), getattr(settings, upper)
+        if low > high:
+            raise ConfigurationError(f"{_names(lower)} must be at most {_names(upper)}: {low} is more than {high}")
 
 
 def _checked(row: dataclasses.Field[Any], given: Any) -> Any:
