@@ -32,6 +32,19 @@ async def test_appends_that_wait_share_a_commit(postgres: PostgresServer) -> Non
     await writer.close()
 
 
+@pytest.mark.parametrize(("each", "groups"), [(10, 1), (100, 2)], ids=["few", "many"])
+async def test_sessions_share_what_waits_when_it_is_worth_a_commit_each(
+    postgres: PostgresServer, each: int, groups: int
+) -> None:
+    writer = await started(postgres)
+    await writer.append([reading("u0", 10**9)])  # what must be there before is made
+    before = commits()
+    results = await asyncio.gather(*(writer.append(series(each, f"u{number}")) for number in range(20)))
+    assert results == [[Verdict.STORED] * each] * 20
+    assert commits() - before == groups
+    await writer.close()
+
+
 def commits() -> float:
     return REGISTRY.get_sample_value("sensorcast_store_commit_seconds_count") or 0.0
 

@@ -34,6 +34,9 @@ from sensorcast.store.write_bounds import GROUP_MAX_READINGS, READING_BYTES, Wri
 _SESSIONS: Final = 2
 """Groups under way at the same time: one that is made or answered here, one that the server works on."""
 
+_WORTH_A_COMMIT: Final = 500
+"""Readings that take the server about as long as a commit does."""
+
 _RACES_MAX: Final = 8
 """Times in a row in which another server may be faster with the same readings."""
 
@@ -73,6 +76,7 @@ class PostgresWriter:
         self._sessions = [PostgresSession(url, self._outage, random=random) for _ in range(_SESSIONS)]
         self._bounds = WriteBounds(settings)
         self._jobs: deque[_Job] = deque()
+        self._waiting_readings = 0
         self._under_way: dict[PostgresSession, _UnderWay] = {}
         self._moved = asyncio.Event()
         self._closing = False
@@ -126,6 +130,7 @@ class PostgresWriter:
             raise Unavailable("the store is closed", retry_after_s=5)
         self._bounds.take(job.weight, job.bytes)
         self._jobs.append(job)
+        self._waiting_readings += job.weight
         self._moved.set()
         return job.future
 
@@ -152,11 +157,21 @@ class PostgresWriter:
         would wait for each other.
         """
         group: list[_Job] = []
-        weight = 0
-        while self._jobs and weight < GROUP_MAX_READINGS and self._may_start(self._jobs[0], group):
+        weight, enough = 0, self._share()
+        while self._jobs and weight < enough and self._may_start(self._jobs[0], group):
             group.append(self._jobs.popleft())
             weight += group[-1].weight
+        self._waiting_readings -= weight
         return group
+
+    def _share(self) -> float:
+        """How many readings make a group: what waits, shared by the sessions that have nothing to do.
+
+        Were all in one group, all their senders would be answered, and send again, at the same moment: this process and
+        the server would take turns, each with nothing to do while the other works. Few are not worth a second commit.
+        """
+        idle = len(self._sessions) - len(self._under_way)
+        return min(GROUP_MAX_READINGS, max(_WORTH_A_COMMIT, self._waiting_readings / idle))
 
     def _may_start(self, job: _Job, group: Sequence[_Job]) -> bool:
         if job.alone or (group and group[0].alone):
