@@ -98,3 +98,17 @@ def test_what_a_browser_cannot_parse_is_never_encoded(value: object) -> None:
 
 def test_null_is_not_taken_for_nan() -> None:
     assert strict_json.encode({"a": None, "b": 1.5}) == b'{"a":null,"b":1.5}'
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (b"[]", 0),
+        (b'{"a":1,"b":{"a":2}}', 3),
+        (b'{ "a" : "b" ,\r\n"a"\t:[{"c d":"e: f"}]}', 3),
+        (b'{"a":":b"}', 2),
+        (b'{"a":"\\""}', None),
+    ],
+)
+def test_names_are_counted_where_no_backslash_makes_it_uncertain(text: bytes, names: int | None) -> None:
+    assert strict_json.count_names(text) == names

@@ -381,6 +381,14 @@ async def test_a_head_that_came_before_is_known_by_its_very_text(monkeypatch: py
     assert (again is first, again.fields) == (False, first.fields)
 
 
+def test_only_heads_of_ordinary_size_are_remembered() -> None:
+    way = ShortWay(PATH, Door().take)
+    long = request(HOST, LENGTH, b"X-Long: " + b"y" * 1_024)
+    found = [way.head(long, SETTINGS) for _ in range(2)]
+    assert [each is not None for each in found] == [True, True]
+    assert found[0] is not found[1]
+
+
 async def test_nothing_goes_the_short_way_while_the_client_does_not_read() -> None:
     connection = Connection(Door())
     connection.protocol.pause_writing()

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import astuple
 
+from sensorcast import strict_json
 from sensorcast.formats.reading_fields import (
     DEFAULT_SOURCE,
     Battery,
@@ -31,7 +32,6 @@ from sensorcast.formats.reading_fields import (
 from sensorcast.model import Reading, given_id, is_valid_id
 
 _IDS: Final = re.compile(r"[A-Za-z0-9_.:\-]{1,128}(?:\n[A-Za-z0-9_.:\-]{1,128})*+")
-_BLANKS: Final = b" \t\r\n"
 
 
 class _Item(msgspec.Struct, rename="camel", gc=False, forbid_unknown_fields=True):
@@ -110,16 +110,8 @@ def _single(
 
 
 def _names(body: bytes, values: int) -> bool:
-    """Whether the body names so many values beside its array and nothing twice; not certain when the answer is no.
-
-    Without a backslash no string holds a quote, so `":` counts the names; were one there twice, or with null, the text
-    would have more of them than there are values.
-    """
-    if b"\\" in body:
-        return False
-    if b" " in body or b"\n" in body or b"\t" in body or b"\r" in body:
-        body = body.translate(None, _BLANKS)
-    return body.count(b'":') == 1 + values
+    """Whether the body names so many values beside its array and nothing twice; not certain when the answer is no."""
+    return strict_json.count_names(body) == 1 + values
 
 
 def _there(column: Column) -> Column:

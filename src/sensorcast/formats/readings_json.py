@@ -62,7 +62,6 @@ _NO_VALUES: Final = "at least one of temperature, humidity, battery, signalStren
 _FIELD: Final = re.compile(r"`\$\.(\w+)|field `(\w+)`")
 _DECODER: Final = msgspec.json.Decoder(_Envelope)
 _ENCODER: Final = msgspec.json.Encoder()
-_BLANKS: Final = b" \t\r\n"
 _AMBIGUOUS: Final = object()
 
 
@@ -108,17 +107,15 @@ class _Window:
 def _all_good(body: bytes) -> Sequence[_Item | InvalidReading] | None:
     """Decode a body in which everything is known, unambiguous and in its bounds; None when that is not certain.
 
-    Without a backslash no string holds a quote, so `":` counts the names; were there a name twice or one we ignore,
-    the text would have more of them than what was decoded. With every name known, nesting cannot be deep either.
+    Were there a name twice or one we ignore, the text would have more of them than what was decoded. With every name
+    known, nesting cannot be deep either.
     """
-    if b"\\" in body:
-        return None
     try:
         envelope = _DECODER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    names = body.translate(None, _BLANKS).count(b'":')
-    return envelope.readings if names == _ENCODER.encode(envelope).count(b'":') else None
+    names = _ENCODER.encode(envelope).count(b'":')
+    return envelope.readings if names == strict_json.count_names(body) else None
 
 
 def _one_by_one(body: bytes, settings: Settings) -> Sequence[_Item | InvalidReading]:
@@ -154,9 +151,7 @@ def _check_count(count: int, settings: Settings) -> None:
 
 def _has_repeated_names(body: bytes, document: Any) -> bool:
     """Tell whether an object of the body may name a field twice; certain only when the answer is no."""
-    if b"\\" in body:
-        return True
-    return body.translate(None, _BLANKS).count(b'":') != _ENCODER.encode(document).count(b'":')
+    return strict_json.count_names(body) != _ENCODER.encode(document).count(b'":')
 
 
 def _without_ambiguous(body: bytes, items: Sequence[Any]) -> list[Any]:

@@ -28,8 +28,9 @@ _FIELD: Final = re.compile(_LINE)
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"[1-9][0-9]{0,8}")
 _HEADS_MAX: Final = 1_024
-"""Heads remembered by their text, 1 MiB: a sender says the same again and again, but for a few lengths. Beyond it the
-oldest is read anew."""
+"""Heads remembered by their text: a sender says the same again and again, but for a few lengths. Beyond it the oldest
+is read anew. Anybody can fill it, known or not, so only ordinary ones are remembered: some 4 MiB at worst."""
+_HEAD_BYTES_MAX: Final = 1_024
 _UNUSUAL: Final = frozenset(
     b"content-encoding expect http2-settings keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
 )
@@ -67,9 +68,11 @@ class ShortWay:
         length = b"" if fields is None else fields.get(b"content-length", b"")
         if fields is None or _LENGTH.fullmatch(length) is None:
             return None
-        if len(self._heads) >= _HEADS_MAX:
-            del self._heads[next(iter(self._heads))]
-        head = self._heads[text] = PlainHead(len(text), fields, int(length))
+        head = PlainHead(len(text), fields, int(length))
+        if len(text) <= _HEAD_BYTES_MAX:
+            if len(self._heads) >= _HEADS_MAX:
+                del self._heads[next(iter(self._heads))]
+            self._heads[text] = head
         return head
 
 
